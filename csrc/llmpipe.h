@@ -108,6 +108,9 @@ LP_API lp_status lp_memory(lp_ctx *ctx, uint64_t *now_bytes, uint64_t *peak_byte
 LP_API lp_status lp_upload(lp_ctx *ctx, void *dst, const void *host_src, size_t bytes);
 LP_API lp_status lp_download(lp_ctx *ctx, void *host_dst, const void *src, size_t bytes);
 LP_API lp_status lp_copy(lp_ctx *ctx, void *dst, const void *src, size_t bytes);
+/* Copies `rows` runs of row_bytes each, device to device; strides in bytes between their beginnings. */
+LP_API lp_status lp_copy_rows(lp_ctx *ctx, void *dst, const void *src, int32_t rows,
+                              size_t row_bytes, size_t dst_stride, size_t src_stride);
 /* x[0..bytes) = 0 */
 LP_API lp_status lp_zero(lp_ctx *ctx, void *x, size_t bytes);
 

@@ -1,0 +1,114 @@
+/** A device: the native ops and its memory, or a dry one that only counts. @module */
+import type { Kernels } from "../../ffi/kernels.ts";
+import { dryKernels } from "../../ffi/kernels.ts";
+import { type Context, openContext } from "../../ffi/context.ts";
+import { type Region, UNBOUNDED } from "./arena.ts";
+import type { DType } from "./dtype.ts";
+import { BYTES_PER_ELEMENT } from "./dtype.ts";
+import { Tensor } from "./tensor.ts";
+
+/** A device that runs ops. The dry one accepts every op and does nothing; it plans memory. */
+export class Device implements Disposable {
+  /** The native ops. */
+  readonly kernels: Kernels;
+  /** The native context; undefined on the dry device. */
+  readonly context: Context | undefined;
+
+  private constructor(kernels: Kernels, context?: Context) {
+    this.kernels = kernels;
+    this.context = context;
+  }
+
+  /**
+   * Opens a device of this machine.
+   *
+   * @param options.backend Which library: cpu
+   * @param options.index Which device of the backend
+   * @param options.threads Worker threads of CPU kernels, 0 for all cores
+   */
+  static open(options: { backend?: "cpu"; index?: number; threads?: number } = {}): Device {
+    const { backend = "cpu", index = 0, threads = 0 } = options;
+    const context = openContext({ backend, device: index, threads });
+    return new Device(context, context);
+  }
+
+  /** The device that only counts. */
+  static dry(): Device {
+    return new Device(dryKernels());
+  }
+
+  /** True for the device that only counts. */
+  get isDry(): boolean {
+    return this.context === undefined;
+  }
+
+  /** Allocates `bytes`, which live until the device is closed. */
+  region(bytes: number): Region {
+    if (!this.context) return UNBOUNDED;
+    return { ptr: this.context.alloc(bytes), bytes };
+  }
+
+  /** Frees a region. */
+  free(region: Region): void {
+    this.context?.free(region.ptr);
+  }
+
+  /** Allocates one tensor, which lives until the device is closed. */
+  tensor(shape: readonly number[], dtype: DType): Tensor {
+    const bytes = shape.reduce((a, b) => a * b, 1) * BYTES_PER_ELEMENT[dtype];
+    return new Tensor(this.region(bytes).ptr, shape, dtype);
+  }
+
+  /** Writes host values, all of the tensor's bytes, to device memory. */
+  upload(tensor: Tensor, values: ArrayBufferView): void {
+    if (values.byteLength !== tensor.bytes) {
+      throw new TypeError(
+        `Cannot upload as [${tensor.shape}] ${tensor.dtype} needs ${tensor.bytes} bytes: ` +
+          `current value has ${values.byteLength}`,
+      );
+    }
+    this.context?.upload(tensor.ptr, values);
+  }
+
+  /** Reads a tensor as f32 numbers, whatever its storage type. */
+  downloadF32(tensor: Tensor): Float32Array<ArrayBuffer> {
+    const values = new Float32Array(tensor.size);
+    if (!this.context) return values;
+    if (tensor.dtype === "f32") {
+      this.context.download(values, tensor.ptr);
+    } else {
+      const wide = this.tensor(tensor.shape, "f32");
+      this.kernels.cast(wide.ptr, tensor.ptr, tensor.size, wide.code, tensor.code);
+      this.context.download(values, wide.ptr);
+      this.context.free(wide.ptr);
+    }
+    return values;
+  }
+
+  /** Reads the f64 numbers of a tensor. */
+  downloadF64(tensor: Tensor): Float64Array<ArrayBuffer> {
+    const values = new Float64Array(tensor.size);
+    this.context?.download(values, tensor.ptr);
+    return values;
+  }
+
+  /** Copies `from` to `to`, of equal size and dtype. */
+  copy(to: Tensor, from: Tensor): void {
+    this.kernels.copy(to.ptr, from.ptr, from.bytes);
+  }
+
+  /** Sets all bytes of a tensor to 0. */
+  zero(tensor: Tensor): void {
+    this.kernels.zero(tensor.ptr, tensor.bytes);
+  }
+
+  /** Bytes allocated now and at most. */
+  memory(): { nowBytes: number; peakBytes: number } {
+    return this.context?.memory() ?? { nowBytes: 0, peakBytes: 0 };
+  }
+
+  /** Frees everything the device still holds. */
+  [Symbol.dispose](): void {
+    this.context?.[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,99 @@
+/** Normalisations. @module */
+import type { Parameter } from "../parameter.ts";
+import { expectShape, type Tensor } from "../tensor.ts";
+import type { Tape } from "../tape.ts";
+
+/**
+ * Scales each row to unit root mean square, then by `w`.
+ *
+ *   y   = x * r * w                         r = 1 / sqrt(mean_D(x^2) + eps)
+ *   dx += r * (g - x * r^2 * mean_D(g * x))          g = dy * w
+ *   dw += sum_N(dy * x * r)
+ *
+ * @param x [N, D]
+ * @param w [D], dtype of x
+ * @param eps Added to the mean square, inside the root
+ * @returns [N, D], dtype of x
+ * @throws {TypeError} If w is not [D]
+ * @see arXiv:1910.07467, eq. 4
+ */
+export function rmsNorm(tape: Tape, x: Tensor, w: Parameter, eps: number): Tensor {
+  const [N, D] = x.shape;
+  expectShape("rmsNorm", "w", w.weight, [D]);
+  const y = tape.like(x);
+  const r = tape.empty([N], "f32");
+  tape.kernels.rmsNormForward(x.ptr, w.weight.ptr, y.ptr, r.ptr, N, D, eps, x.code);
+  return tape.record(y, (dy) => {
+    const dx = tape.gradient(x);
+    tape.kernels.rmsNormBackward(
+      dy.ptr,
+      x.ptr,
+      w.weight.ptr,
+      r.ptr,
+      dx.tensor.ptr,
+      w.grad?.ptr ?? null,
+      N,
+      D,
+      dx.accumulate,
+      x.code,
+    );
+  });
+}
+
+/**
+ * Normalises each row to mean 0 and variance 1, then scales and shifts it.
+ *
+ *   y   = xh * w + b             xh = (x - mean) * r,  r = 1 / sqrt(var_D(x) + eps)
+ *   dx += r * (g - mean_D(g) - xh * mean_D(g * xh))         g = dy * w
+ *   dw += sum_N(dy * xh)         db += sum_N(dy)
+ *
+ * @param x [N, D]
+ * @param w [D], dtype of x
+ * @param b [D], dtype of x
+ * @returns [N, D], dtype of x
+ * @throws {TypeError} If w or b is not [D]
+ * @see arXiv:1607.06450
+ */
+export function layerNorm(
+  tape: Tape,
+  x: Tensor,
+  w: Parameter,
+  b: Parameter,
+  eps: number,
+): Tensor {
+  const [N, D] = x.shape;
+  expectShape("layerNorm", "w", w.weight, [D]);
+  expectShape("layerNorm", "b", b.weight, [D]);
+  const y = tape.like(x);
+  const mean = tape.empty([N], "f32");
+  const r = tape.empty([N], "f32");
+  tape.kernels.layerNormForward(
+    x.ptr,
+    w.weight.ptr,
+    b.weight.ptr,
+    y.ptr,
+    mean.ptr,
+    r.ptr,
+    N,
+    D,
+    eps,
+    x.code,
+  );
+  return tape.record(y, (dy) => {
+    const dx = tape.gradient(x);
+    tape.kernels.layerNormBackward(
+      dy.ptr,
+      x.ptr,
+      w.weight.ptr,
+      mean.ptr,
+      r.ptr,
+      dx.tensor.ptr,
+      w.grad?.ptr ?? null,
+      b.grad?.ptr ?? null,
+      N,
+      D,
+      dx.accumulate,
+      x.code,
+    );
+  });
+}
