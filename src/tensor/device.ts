@@ -2,7 +2,7 @@
 import type { Kernels } from "../../ffi/kernels.ts";
 import { dryKernels } from "../../ffi/kernels.ts";
 import { type Context, openContext } from "../../ffi/context.ts";
-import { type Region, UNBOUNDED } from "./arena.ts";
+import type { Region } from "./arena.ts";
 import type { DType } from "./dtype.ts";
 import { BYTES_PER_ELEMENT } from "./dtype.ts";
 import { Tensor } from "./tensor.ts";
@@ -13,6 +13,7 @@ export class Device implements Disposable {
   readonly kernels: Kernels;
   /** The native context; undefined on the dry device. */
   readonly context: Context | undefined;
+  #countedBytes = 0; // on the dry device
 
   private constructor(kernels: Kernels, context?: Context) {
     this.kernels = kernels;
@@ -44,12 +45,13 @@ export class Device implements Disposable {
 
   /** Allocates `bytes`, which live until the device is closed. */
   region(bytes: number): Region {
-    if (!this.context) return UNBOUNDED;
-    return { ptr: this.context.alloc(bytes), bytes };
+    this.#countedBytes += bytes;
+    return { ptr: this.context?.alloc(bytes) ?? null, bytes };
   }
 
   /** Frees a region. */
   free(region: Region): void {
+    this.#countedBytes -= region.bytes;
     this.context?.free(region.ptr);
   }
 
@@ -102,9 +104,14 @@ export class Device implements Disposable {
     this.kernels.zero(tensor.ptr, tensor.bytes);
   }
 
-  /** Bytes allocated now and at most. */
-  memory(): { nowBytes: number; peakBytes: number } {
-    return this.context?.memory() ?? { nowBytes: 0, peakBytes: 0 };
+  /** Bytes asked for through this class and not freed; on the dry device the plan. */
+  get countedBytes(): number {
+    return this.#countedBytes;
+  }
+
+  /** Most bytes the backend ever held. */
+  get peakBytes(): number {
+    return this.context?.memory().peakBytes ?? 0;
   }
 
   /** Frees everything the device still holds. */

@@ -1,0 +1,53 @@
+/** `llmpipe generate`. @module */
+import { generate as run } from "../inference/generate.ts";
+import { choice, number, readFlags, repeated, required } from "./flags.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** Runs `llmpipe generate ARGS`: the continuation goes to stdout as it comes. Returns the exit status. */
+export function generate(args: string[]): Promise<number> {
+  const integer = (min: number) => ({ min, integer: true });
+  const flags = readFlags(args, {
+    "model-path": required,
+    "prompt": required,
+    "max-new-tokens": number(integer(1), 128),
+    "temperature": number({ min: 0 }, undefined),
+    "top-k": number(integer(1), undefined),
+    "top-p": number({ min: 0, max: 1 }, undefined),
+    "seed": number(integer(0), 0),
+    "stop": repeated,
+    "dtype": choice(["f32", "bf16", "fp16"], undefined),
+    "threads": number(integer(1), 0),
+  });
+  const narrows = flags["top-k"] !== undefined || flags["top-p"] !== undefined;
+  const temperature = flags.temperature ?? (narrows ? 1 : 0);
+  if (narrows && temperature === 0) {
+    throw new UsageError("The options --top-k and --top-p need a --temperature above 0");
+  }
+  const stream = run({
+    modelPath: flags["model-path"],
+    prompt: flags.prompt,
+    maxNewTokens: flags["max-new-tokens"],
+    temperature,
+    topK: flags["top-k"] ?? 0,
+    topP: flags["top-p"] ?? 1,
+    seed: flags.seed,
+    stop: flags.stop,
+    dtype: flags.dtype === "fp16" ? "f16" : flags.dtype,
+    threads: flags.threads,
+  });
+  let next = stream.next();
+  for (; !next.done; next = stream.next()) write(next.value);
+  write("\n");
+  const { promptTokens, prefillSeconds, newTokens, decodeSeconds } = next.value;
+  const rate = (tokens: number, seconds: number) => (tokens / Math.max(seconds, 1e-9)).toFixed(1);
+  console.error(
+    `prompt: ${promptTokens} tokens, ${rate(promptTokens, prefillSeconds)} tokens/s; ` +
+      `generated: ${newTokens} tokens, ${rate(newTokens, decodeSeconds)} tokens/s`,
+  );
+  return Promise.resolve(0);
+}
+
+function write(text: string): void {
+  let bytes = new TextEncoder().encode(text);
+  while (bytes.length) bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
+}

@@ -1,0 +1,25 @@
+/** `llmpipe logits`. @module */
+import { computeLogits } from "../inference/logits.ts";
+import { choice, number, optional, readFlags, required } from "./flags.ts";
+
+/** Runs `llmpipe logits ARGS`. Returns the exit status. */
+export function logits(args: string[]): Promise<number> {
+  const flags = readFlags(args, {
+    "model-path": required,
+    "input": required,
+    "output": required,
+    "z-loss": number({ min: 0 }, 0),
+    "grads": optional,
+    "dtype": choice(["f32", "bf16", "fp16"], "f32"),
+  });
+  const loss = computeLogits({
+    modelPath: flags["model-path"],
+    input: flags.input,
+    output: flags.output,
+    zLoss: flags["z-loss"],
+    grads: flags.grads === "all" ? "all" : flags.grads?.split(",").filter(Boolean) ?? [],
+    dtype: flags.dtype === "fp16" ? "f16" : flags.dtype,
+  });
+  if (loss !== undefined) console.error(`loss: ${loss}`);
+  return Promise.resolve(0);
+}

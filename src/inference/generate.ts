@@ -1,0 +1,145 @@
+/** Text generation. @module */
+import { openModel } from "../checkpoint/model_source.ts";
+import { ConfigError } from "../config/config_error.ts";
+import { describeModel } from "../models/registry.ts";
+import { Device } from "../tensor/device.ts";
+import type { FloatType } from "../tensor/dtype.ts";
+import { loadTokenizer } from "../tokenizer/mod.ts";
+import { LanguageModel } from "./language_model.ts";
+import { Sampler, type SamplingOptions } from "./sampler.ts";
+
+/** What to generate. */
+export interface GenerateOptions extends SamplingOptions {
+  /** Model directory, Hugging Face or pipeline layout. */
+  modelPath: string;
+  /** The text to continue. */
+  prompt: string;
+  /** Most tokens to generate. */
+  maxNewTokens: number;
+  /** Texts that end the generation; they are not part of the result. */
+  stop: readonly string[];
+  /** Arithmetic; undefined for the type the weights are stored in. */
+  dtype?: FloatType | undefined;
+  /** Threads of CPU kernels, 0 for all cores. */
+  threads?: number;
+}
+
+/** Speed of a generation. */
+export interface GenerateStatistics {
+  /** Tokens of the prompt. */
+  promptTokens: number;
+  /** Seconds to the first logits. */
+  prefillSeconds: number;
+  /** Tokens generated. */
+  newTokens: number;
+  /** Seconds spent on them. */
+  decodeSeconds: number;
+}
+
+/**
+ * Yields the continuation of a prompt piece by piece, as soon as a piece can no longer turn into a
+ * stop text. Ends at the end-of-text token, at a stop text, or after `maxNewTokens`.
+ *
+ * @throws {ConfigError} On a model that cannot be read, an empty prompt, or one that is too long
+ */
+export function* generate(
+  options: GenerateOptions,
+): Generator<string, GenerateStatistics> {
+  using source = openModel(options.modelPath);
+  const model = describeModel(source.config);
+  const tokenizer = loadTokenizer(options.modelPath);
+  if (tokenizer.vocabSize > model.vocabSize) {
+    throw new ConfigError([
+      `Cannot generate with ${options.modelPath} as its tokenizer has ${tokenizer.vocabSize} ` +
+      `tokens: the model has ${model.vocabSize}`,
+    ]);
+  }
+  const prompt = tokenizer.encode(options.prompt);
+  if (prompt.length === 0) throw new ConfigError(["Cannot generate from an empty prompt"]);
+
+  using device = Device.open({ threads: options.threads ?? 0 });
+  const language = LanguageModel.load(device, source, model, {
+    capacity: prompt.length + options.maxNewTokens,
+    dtype: options.dtype ?? storedType(source.entry(0, source.names(0)[0]).dtype),
+  });
+  const sampler = new Sampler(options);
+  const decoder = tokenizer.decodeStream({ skipSpecial: true });
+  const ends = endTokens(source.config, tokenizer.eosId);
+  const stops = new StopTexts(options.stop);
+  const statistics = {
+    promptTokens: prompt.length,
+    prefillSeconds: 0,
+    newTokens: 0,
+    decodeSeconds: 0,
+  };
+
+  let start = performance.now();
+  let logits = language.extend(prompt);
+  statistics.prefillSeconds = (performance.now() - start) / 1000;
+  start = performance.now();
+  while (statistics.newTokens < options.maxNewTokens && !stops.found) {
+    const id = sampler.next(logits);
+    if (ends.has(id)) break;
+    statistics.newTokens++;
+    const text = stops.push(decoder.push(id));
+    if (text) yield text;
+    if (statistics.newTokens < options.maxNewTokens) logits = language.extend(Int32Array.of(id));
+  }
+  statistics.decodeSeconds = (performance.now() - start) / 1000;
+  const rest = stops.push(decoder.end()) + stops.end();
+  if (rest) yield rest;
+  return statistics;
+}
+
+/** Holds back text that may be the beginning of a stop text. */
+export class StopTexts {
+  /** True once a stop text has appeared. */
+  found = false;
+  readonly #stops: readonly string[];
+  #held = "";
+
+  /** Looks for any of `stops`. */
+  constructor(stops: readonly string[]) {
+    this.#stops = stops.filter(Boolean);
+  }
+
+  /** Adds text. Returns what can be shown: nothing after a stop text, nothing that may become one. */
+  push(text: string): string {
+    if (this.found) return "";
+    const all = this.#held + text;
+    const at = Math.min(...this.#stops.map((s) => all.indexOf(s)).filter((i) => i >= 0));
+    if (at !== Infinity) {
+      this.found = true;
+      this.#held = "";
+      return all.slice(0, at);
+    }
+    const longest = Math.max(0, ...this.#stops.map((stop) => overlap(all, stop)));
+    this.#held = all.slice(all.length - longest);
+    return all.slice(0, all.length - longest);
+  }
+
+  /** What is still held back when the text ends. */
+  end(): string {
+    const held = this.#held;
+    this.#held = "";
+    return held;
+  }
+}
+
+/** Length of the longest end of `text` that begins `stop`. */
+function overlap(text: string, stop: string): number {
+  for (let n = Math.min(text.length, stop.length - 1); n > 0; n--) {
+    if (text.endsWith(stop.slice(0, n))) return n;
+  }
+  return 0;
+}
+
+function storedType(dtype: string): FloatType {
+  return dtype === "BF16" ? "bf16" : dtype === "F16" ? "f16" : "f32";
+}
+
+/** The tokens that end a text: eos_token_id of config.json (a number or a list), else the tokenizer's. */
+function endTokens(config: Record<string, unknown>, eosId: number | undefined): Set<number> {
+  const ids = [config.eos_token_id ?? eosId].flat();
+  return new Set(ids.filter((id) => typeof id === "number"));
+}

@@ -1,0 +1,114 @@
+/** A model ready to generate: weights, key/value cache, and memory planned for both. @module */
+import { ConfigError } from "../config/config_error.ts";
+import type { ModelSource } from "../checkpoint/model_source.ts";
+import { loadWeights } from "../models/load_weights.ts";
+import { type Forward, LayerWeights, type ModelDescription } from "../models/model.ts";
+import { Arena, Pool, UNBOUNDED } from "../tensor/arena.ts";
+import { Device } from "../tensor/device.ts";
+import type { FloatType } from "../tensor/dtype.ts";
+import type { KeyValueCache } from "../tensor/ops/attention.ts";
+import { matmul } from "../tensor/ops/linear.ts";
+import { ParameterStore } from "../tensor/parameter.ts";
+import { Tape } from "../tensor/tape.ts";
+
+/** Most positions of a prompt that run at once: bounds memory, costs no speed. */
+const PREFILL_CHUNK = 256;
+
+/** Generates one sequence. */
+export class LanguageModel {
+  readonly #device: Device;
+  readonly #model: ModelDescription;
+  readonly #store: ParameterStore;
+  readonly #forward: Forward;
+  readonly #caches: KeyValueCache[];
+  readonly #arena: Arena;
+  #length = 0;
+
+  /**
+   * Loads the weights and allocates the cache.
+   *
+   * @param capacity Most positions, prompt and generated
+   * @param dtype Arithmetic and storage
+   */
+  static load(
+    device: Device,
+    source: ModelSource,
+    model: ModelDescription,
+    options: { capacity: number; dtype: FloatType },
+  ): LanguageModel {
+    const { capacity } = options;
+    if (model.maxPositions !== undefined && capacity > model.maxPositions) {
+      throw new ConfigError([
+        `Cannot generate ${capacity} positions as the model was made for ${model.maxPositions}: ` +
+        "shorten the prompt or lower --max-new-tokens",
+      ]);
+    }
+    const dry = new LanguageModel(Device.dry(), model, options);
+    dry.#run(new Int32Array(Math.min(capacity, PREFILL_CHUNK)));
+    const loaded = new LanguageModel(device, model, options, dry.#arena.peakBytes);
+    loadWeights(device, loaded.#store, source);
+    return loaded;
+  }
+
+  private constructor(
+    device: Device,
+    model: ModelDescription,
+    { capacity, dtype }: { capacity: number; dtype: FloatType },
+    arenaBytes?: number,
+  ) {
+    this.#device = device;
+    this.#model = model;
+    const layers = model.layers.map((parameters, layer) => ({ layer, parameters }));
+    this.#store = new ParameterStore(device, layers, { dtype, train: false });
+    this.#forward = model.forward(device, capacity);
+    this.#caches = Array.from({ length: layers.length - 2 }, () => ({
+      rows: device.tensor([1, capacity, 2, model.kvHeads, model.headWidth], dtype),
+      capacity,
+      length: 0,
+    }));
+    this.#arena = new Arena(arenaBytes === undefined ? UNBOUNDED : device.region(arenaBytes));
+  }
+
+  /** Adds tokens to the sequence. Returns the logits [V] of the token after them. */
+  extend(ids: Int32Array): Float32Array {
+    for (let at = 0; at + PREFILL_CHUNK < ids.length; at += PREFILL_CHUNK) {
+      this.#run(ids.subarray(at, at + PREFILL_CHUNK));
+    }
+    const rest = ids.length % PREFILL_CHUNK || PREFILL_CHUNK;
+    return this.#run(ids.subarray(Math.max(0, ids.length - rest)));
+  }
+
+  #run(ids: Int32Array): Float32Array {
+    const S = ids.length;
+    this.#arena.reset();
+    const tape = new Tape(this.#device, this.#arena, new Pool({ ptr: null, bytes: 0 }), "inference");
+    const each = (value: (t: number) => number) =>
+      tape.constant(Int32Array.from({ length: S }, (_, t) => value(t)), [S]);
+    const start = this.#length;
+    const batch = {
+      B: 1,
+      S,
+      ids: tape.constant(ids, [S]),
+      positions: each((t) => start + t),
+      span: { begin: each(() => 0), end: each((t) => start + t + 1) },
+    };
+    const run = (layer: number) => ({
+      tape,
+      batch,
+      weights: new LayerWeights(this.#store, layer),
+      cache: this.#caches[layer - 1],
+    });
+    const last = this.#model.layers.length - 1;
+    let h = this.#forward.embed(run(0));
+    for (let layer = 1; layer < last; layer++) {
+      h = this.#forward.block(run(layer), h);
+      this.#caches[layer - 1].length += S;
+    }
+    this.#length += S;
+    const D = this.#model.width;
+    const { x, w } = this.#forward.head(run(last), h.view((S - 1) * D, [1, D]));
+    const logits = tape.empty([1, this.#model.vocabSize], "f32");
+    matmul(tape, x, w.weight, logits, { transposeB: true });
+    return this.#device.downloadF32(logits);
+  }
+}

@@ -1,0 +1,196 @@
+/** Logits, loss and gradients of a batch: what other implementations are compared with. @module */
+import { ConfigError } from "../config/config_error.ts";
+import { openModel } from "../checkpoint/model_source.ts";
+import { openSafetensors, writeSafetensors } from "../formats/safetensors.ts";
+import { causalSpans, type HostBatch, uploadBatch } from "../models/batch.ts";
+import { loadWeights } from "../models/load_weights.ts";
+import { LayerWeights, type ModelDescription } from "../models/model.ts";
+import { describeModel } from "../models/registry.ts";
+import { Arena, Pool, UNBOUNDED } from "../tensor/arena.ts";
+import { Device } from "../tensor/device.ts";
+import type { FloatType } from "../tensor/dtype.ts";
+import { matmul } from "../tensor/ops/linear.ts";
+import { linearCrossEntropy } from "../tensor/ops/loss.ts";
+import { type Parameter, ParameterStore } from "../tensor/parameter.ts";
+import { Tape } from "../tensor/tape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** What to compute. */
+export interface LogitsOptions {
+  /** Model directory, Hugging Face or pipeline layout. */
+  modelPath: string;
+  /** safetensors: input_ids, attention_mask, optionally labels, each [B, S] i64. */
+  input: string;
+  /** safetensors to write. */
+  output: string;
+  /** Weight of the seed's aux_max_z_loss, over all positions; 0 for none. */
+  zLoss: number;
+  /** HF names of the gradients to write. */
+  grads: "all" | readonly string[];
+  /** Arithmetic. */
+  dtype: FloatType;
+}
+
+interface Batch extends HostBatch {
+  targets: Int32Array | undefined;
+}
+
+/**
+ * Runs one batch forward, and backward if gradients are asked for, and writes `logits` [B, S, V] f32,
+ * `loss` [1] f32 when labels were given, and `grad.NAME` f32.
+ *
+ * @returns The loss, if labels were given
+ * @throws {ConfigError} On a batch or model that cannot be read, or a gradient that does not exist
+ */
+export function computeLogits(options: LogitsOptions): number | undefined {
+  const batch = readBatch(options.input);
+  using source = openModel(options.modelPath);
+  const model = describeModel(source.config);
+  const names = (p: Parameter) => source.hfName(p.layer, p.spec.name);
+  checkTokens(batch, model, options.input);
+  const needsGrads = options.grads === "all" || options.grads.length > 0;
+  if (needsGrads && !batch.targets) {
+    throw new ConfigError([`Cannot compute gradients of ${options.input} as it must hold labels`]);
+  }
+
+  const plan = run(Device.dry(), model, batch, options, undefined);
+  using device = Device.open();
+  const result = run(device, model, batch, options, {
+    arenaBytes: plan.arena.peakBytes,
+    poolBytes: plan.pool.peakBytes,
+    load: (store) => loadWeights(device, store, source),
+  });
+
+  const { store, logits, losses } = result;
+  const wanted = options.grads === "all" ? store.parameters.map(names) : options.grads;
+  const byName = new Map(store.parameters.map((p) => [names(p), p]));
+  const unknown = wanted.filter((name) => !byName.has(name));
+  if (unknown.length) {
+    throw new ConfigError(unknown.map((name) => `Cannot find the parameter ${name} in the model`));
+  }
+  const loss = losses && lossOf(device, batch, losses, options.zLoss);
+  const entry = (name: string, shape: readonly number[], values: Float32Array<ArrayBuffer>) => ({
+    name,
+    dtype: "F32" as const,
+    shape: [...shape],
+    chunks: () => [new Uint8Array(values.buffer)],
+  });
+  writeSafetensors(options.output, [
+    entry("logits", [batch.B, batch.S, model.vocabSize], device.downloadF32(logits)),
+    ...(loss === undefined ? [] : [entry("loss", [1], Float32Array.of(loss))]),
+    ...wanted.map((name) => {
+      const { grad } = byName.get(name)!;
+      return entry(`grad.${name}`, grad!.shape, device.downloadF32(grad!));
+    }),
+  ]);
+  return loss;
+}
+
+interface RunMemory {
+  arenaBytes: number;
+  poolBytes: number;
+  load(store: ParameterStore): void;
+}
+
+function run(
+  device: Device,
+  model: ModelDescription,
+  batch: Batch,
+  options: LogitsOptions,
+  memory: RunMemory | undefined,
+) {
+  const { B, S, targets } = batch;
+  const train = targets !== undefined;
+  const layers = model.layers.map((parameters, layer) => ({ layer, parameters }));
+  const store = new ParameterStore(device, layers, { dtype: options.dtype, train });
+  memory?.load(store);
+  const arena = new Arena(memory ? device.region(memory.arenaBytes) : UNBOUNDED);
+  const pool = new Pool(memory ? device.region(memory.poolBytes) : UNBOUNDED);
+  const forward = model.forward(device, S);
+  const tape = new Tape(device, arena, pool, train ? "train" : "inference");
+  const uploaded = uploadBatch(tape, batch, causalSpans(batch));
+  const context = (layer: number) => ({
+    tape,
+    batch: uploaded,
+    weights: new LayerWeights(store, layer),
+  });
+  let h = forward.embed(context(0));
+  for (let layer = 1; layer < layers.length - 1; layer++) h = forward.block(context(layer), h);
+  const { x, w } = forward.head(context(layers.length - 1), h);
+  const logits = tape.empty([B * S, model.vocabSize], "f32");
+  matmul(tape, x, w.weight, logits, { transposeB: true });
+  const losses = targets && linearCrossEntropy(tape, x, w, {
+    targets: tape.constant(targets, [B * S]),
+    ceScale: 1 / Math.max(1, countTargets(targets)),
+    zScales: tape.constant(new Float32Array(B * S).fill(options.zLoss / (B * S)), [B * S]),
+  });
+  if (losses) tape.backward();
+  return { store, arena, pool, logits, losses };
+}
+
+function lossOf(
+  device: Device,
+  { B, S, targets }: Batch,
+  losses: { ce: Tensor; z: Tensor },
+  zLoss: number,
+): number {
+  const sum = (tensor: Tensor) => device.downloadF32(tensor).reduce((a, b) => a + b, 0);
+  return sum(losses.ce) / countTargets(targets!) + zLoss * sum(losses.z) / (B * S);
+}
+
+function countTargets(targets: Int32Array): number {
+  return targets.reduce((count, target) => count + (target >= 0 ? 1 : 0), 0);
+}
+
+function readBatch(path: string): Batch {
+  using file = openSafetensors(path);
+  const read = (name: string) => {
+    const entry = file.tensors.get(name);
+    if (!entry) return undefined;
+    if (entry.dtype !== "I64" || entry.shape.length !== 2) {
+      throw new ConfigError([
+        `Cannot read ${path} as ${name} must be [B, S] I64: ` +
+        `current tensor is [${entry.shape.join(", ")}] ${entry.dtype}`,
+      ]);
+    }
+    const bytes = file.read(name);
+    const wide = new BigInt64Array(bytes.slice().buffer);
+    return { shape: entry.shape, values: Int32Array.from(wide, Number) };
+  };
+  const ids = read("input_ids");
+  const mask = read("attention_mask");
+  const labels = read("labels");
+  if (!ids || !mask) {
+    throw new ConfigError([`Cannot read ${path} as it must hold input_ids and attention_mask`]);
+  }
+  for (const [name, tensor] of Object.entries({ attention_mask: mask, labels })) {
+    if (tensor && tensor.shape.join() !== ids.shape.join()) {
+      throw new ConfigError([
+        `Cannot read ${path} as ${name} must be [${ids.shape.join(", ")}] like input_ids: ` +
+        `current shape is [${tensor.shape.join(", ")}]`,
+      ]);
+    }
+  }
+  const [B, S] = ids.shape;
+  const targets = labels?.values.map((_, n) => n % S === S - 1 ? -100 : labels.values[n + 1]);
+  return { B, S, ids: ids.values, segments: mask.values, targets };
+}
+
+function checkTokens(batch: Batch, model: ModelDescription, path: string): void {
+  const { B, S, ids, segments, targets } = batch;
+  const problems: string[] = [];
+  for (let b = 0; b < B; b++) {
+    const row = segments.subarray(b * S, (b + 1) * S);
+    if (row.lastIndexOf(1) - row.indexOf(1) + 1 !== row.filter((m) => m === 1).length) {
+      problems.push(`Cannot use row ${b} of ${path} as its attention_mask must have no holes`);
+    }
+  }
+  const outside = (values: Int32Array) => values.find((id) => id >= model.vocabSize);
+  const id = ids.find((id) => id < 0) ?? outside(ids) ?? (targets && outside(targets));
+  if (id !== undefined) {
+    problems.push(
+      `Cannot use ${path} as its tokens must be in [0, ${model.vocabSize}): current value is ${id}`,
+    );
+  }
+  if (problems.length) throw new ConfigError(problems);
+}

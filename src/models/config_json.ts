@@ -1,0 +1,60 @@
+/** Checked reading of a model's config.json. @module */
+import { ConfigError } from "../config/config_error.ts";
+
+/** The parsed config.json of a model directory. */
+export type ModelConfig = Record<string, unknown>;
+
+function refuse(key: string, requirement: string, value: unknown): never {
+  const found = value === undefined ? "it is missing" : `current value is ${JSON.stringify(value)}`;
+  throw new ConfigError([`Cannot read config.json as ${key} must be ${requirement}: ${found}`]);
+}
+
+/** An integer of at least `min`; `fallback` when the key is absent or null. */
+export function readInteger(
+  config: ModelConfig,
+  key: string,
+  options: { min?: number; fallback?: number } = {},
+): number {
+  const { min = 1, fallback } = options;
+  const value = config[key] ?? fallback;
+  if (typeof value === "number" && Number.isInteger(value) && value >= min) return value;
+  return refuse(key, `an integer of at least ${min}`, value);
+}
+
+/** A positive number; `fallback` when the key is absent or null. */
+export function readPositive(config: ModelConfig, key: string, fallback?: number): number {
+  const value = config[key] ?? fallback;
+  if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
+  return refuse(key, "a positive number", value);
+}
+
+/** A boolean; `fallback` when the key is absent or null. */
+export function readBoolean(config: ModelConfig, key: string, fallback: boolean): boolean {
+  const value = config[key] ?? fallback;
+  return typeof value === "boolean" ? value : refuse(key, "true or false", value);
+}
+
+/** Refuses a model that needs what `key` switches on. */
+export function requireFalse(config: ModelConfig, key: string): void {
+  if (readBoolean(config, key, false)) refuse(key, "false, which is all that is supported", true);
+}
+
+/** One of `allowed`; `fallback` when the key is absent or null. */
+export function readChoice<T extends string>(
+  config: ModelConfig,
+  key: string,
+  allowed: readonly T[],
+  fallback: T,
+): T {
+  const value = config[key] ?? fallback;
+  const found = allowed.find((choice) => choice === value);
+  return found ?? refuse(key, allowed.map((choice) => JSON.stringify(choice)).join(" or "), value);
+}
+
+/** An object; undefined when the key is absent or null. */
+export function readObject(config: ModelConfig, key: string): ModelConfig | undefined {
+  const value = config[key] ?? undefined;
+  if (value === undefined) return undefined;
+  if (typeof value === "object" && !Array.isArray(value)) return value as ModelConfig;
+  return refuse(key, "an object", value);
+}

@@ -1,0 +1,132 @@
+/** Llama: pre-norm blocks of rotary grouped-query attention and SwiGLU. @see arXiv:2302.13971 @module */
+import type { Device } from "../tensor/device.ts";
+import { swiglu } from "../tensor/ops/activation.ts";
+import { add } from "../tensor/ops/add.ts";
+import { attention, cachedAttention } from "../tensor/ops/attention.ts";
+import { embedding } from "../tensor/ops/embedding.ts";
+import { linear } from "../tensor/ops/linear.ts";
+import { rmsNorm } from "../tensor/ops/norm.ts";
+import { makeRopeTable, rope } from "../tensor/ops/rope.ts";
+import type { Initializer, ParameterSpec } from "../tensor/parameter.ts";
+import {
+  type ModelConfig,
+  readBoolean,
+  readChoice,
+  readInteger,
+  readPositive,
+  requireFalse,
+} from "./config_json.ts";
+import type { Forward, ModelDescription } from "./model.ts";
+import { ropeFrequencies } from "./rope_frequencies.ts";
+
+/**
+ * Describes a llama model.
+ *
+ * @param config config.json; keys as in transformers 4 or 5
+ * @throws {ConfigError} On a missing, wrong or unsupported key
+ */
+export function llama(config: ModelConfig): ModelDescription {
+  const D = readInteger(config, "hidden_size");
+  const F = readInteger(config, "intermediate_size");
+  const V = readInteger(config, "vocab_size");
+  const L = readInteger(config, "num_hidden_layers");
+  const H = readInteger(config, "num_attention_heads");
+  const G = readInteger(config, "num_key_value_heads", { fallback: H });
+  const K = readInteger(config, "head_dim", { fallback: D / H });
+  const eps = readPositive(config, "rms_norm_eps", 1e-6);
+  const std = readPositive(config, "initializer_range", 0.02);
+  const tied = readBoolean(config, "tie_word_embeddings", false);
+  const paddingId = readInteger(config, "pad_token_id", { min: -1, fallback: -1 });
+  readChoice(config, "hidden_act", ["silu"], "silu");
+  requireFalse(config, "attention_bias");
+  requireFalse(config, "mlp_bias");
+
+  const matrix = (name: string, rows: number, columns: number): ParameterSpec => ({
+    name,
+    shape: [rows, columns],
+    init: { kind: "normal", std },
+  });
+  const norm = (name: string): ParameterSpec => ({ name, shape: [D], init: { kind: "ones" } });
+  const table = (init: Initializer): ParameterSpec => ({
+    name: "embed_tokens.weight",
+    shape: [V, D],
+    init,
+    ...(tied ? { tied: "embed" } : {}),
+  });
+  const block = [
+    norm("input_layernorm.weight"),
+    matrix("self_attn.q_proj.weight", H * K, D),
+    matrix("self_attn.k_proj.weight", G * K, D),
+    matrix("self_attn.v_proj.weight", G * K, D),
+    matrix("self_attn.o_proj.weight", D, H * K),
+    norm("post_attention_layernorm.weight"),
+    matrix("mlp.gate_proj.weight", F, D),
+    matrix("mlp.up_proj.weight", F, D),
+    matrix("mlp.down_proj.weight", D, F),
+  ];
+  const start: Initializer = { kind: "normal", std };
+  const embed = table(paddingId >= 0 ? { ...start, zeroRow: paddingId } : start);
+
+  return {
+    family: "llama",
+    vocabSize: V,
+    width: D,
+    heads: H,
+    kvHeads: G,
+    headWidth: K,
+    maxPositions: readInteger(config, "max_position_embeddings", { fallback: 2048 }),
+    layers: [
+      [embed],
+      ...Array.from({ length: L }, () => block),
+      [norm("norm.weight"), tied ? embed : table(start)],
+    ],
+    forward: (device, positions) =>
+      forward(device, positions, ropeFrequencies(config, K), { H, G, K, eps, paddingId }),
+  };
+}
+
+function forward(
+  device: Device,
+  positions: number,
+  frequencies: Float32Array,
+  { H, G, K, eps, paddingId }: { H: number; G: number; K: number; eps: number; paddingId: number },
+): Forward {
+  const angles = makeRopeTable(device, frequencies, positions);
+  return {
+    embed: ({ tape, weights, batch }) =>
+      embedding(tape, batch.ids, weights.get("embed_tokens.weight"), paddingId),
+
+    block({ tape, weights, batch, cache }, h) {
+      const shape = { B: batch.B, H, G, K };
+      const x = rmsNorm(tape, h, weights.get("input_layernorm.weight"), eps);
+      const projections = ["q", "k", "v"].map((name) => `self_attn.${name}_proj.weight`);
+      const qkv = rope(
+        tape,
+        linear(tape, x, weights.fused(...projections)),
+        batch.positions,
+        angles,
+        { heads: H + G, K, layout: "half" },
+      );
+      const o = cache
+        ? cachedAttention(tape, qkv, batch.span, shape, cache)
+        : attention(tape, qkv, batch.span, shape);
+      const a = add(tape, h, linear(tape, o, weights.get("self_attn.o_proj.weight")));
+      const m = rmsNorm(tape, a, weights.get("post_attention_layernorm.weight"), eps);
+      const gates = linear(
+        tape,
+        m,
+        weights.fused("mlp.gate_proj.weight", "mlp.up_proj.weight"),
+      );
+      return add(
+        tape,
+        a,
+        linear(tape, swiglu(tape, gates), weights.get("mlp.down_proj.weight")),
+      );
+    },
+
+    head: ({ tape, weights }, h) => ({
+      x: rmsNorm(tape, h, weights.get("norm.weight"), eps),
+      w: weights.get("embed_tokens.weight"),
+    }),
+  };
+}

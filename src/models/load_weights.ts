@@ -1,0 +1,79 @@
+/** Weights of a stage: read from a model directory, or started from scratch. @module */
+import { ConfigError } from "../config/config_error.ts";
+import type { ModelSource } from "../checkpoint/model_source.ts";
+import type { Device } from "../tensor/device.ts";
+import { BYTES_PER_ELEMENT, type FloatType } from "../tensor/dtype.ts";
+import type { Parameter, ParameterStore } from "../tensor/parameter.ts";
+import { Tensor } from "../tensor/tensor.ts";
+
+/** Storage types of files by their safetensors name. */
+const STORED: Readonly<Record<string, FloatType>> = { F32: "f32", BF16: "bf16", F16: "f16" };
+
+/**
+ * Reads the weights of every parameter of the store, one tensor in host memory at a time.
+ *
+ * @throws {ConfigError} Naming every tensor that is missing or has another shape or type
+ */
+export function loadWeights(device: Device, store: ParameterStore, source: ModelSource): void {
+  const problems = store.parameters.flatMap((p) => checkEntry(p, source));
+  if (problems.length) throw new ConfigError(problems);
+  for (const { layer, spec, weight } of store.parameters) {
+    const { dtype } = source.entry(layer, spec.name);
+    const stored = STORED[dtype];
+    const bytes = new Uint8Array(weight.size * BYTES_PER_ELEMENT[stored]);
+    source.read(layer, spec.name, bytes);
+    if (stored === weight.dtype) {
+      device.upload(weight, bytes);
+      continue;
+    }
+    const region = device.region(bytes.length);
+    const read = new Tensor(region.ptr, weight.shape, stored);
+    device.upload(read, bytes);
+    device.kernels.cast(weight.ptr, read.ptr, weight.size, weight.code, read.code);
+    device.free(region);
+  }
+}
+
+/** Starts every parameter as its layer declares, equal for every split of the model into stages. */
+export function initializeWeights(device: Device, store: ParameterStore, seed: number): void {
+  const { kernels } = device;
+  for (const { spec, path, weight } of store.parameters) {
+    const { init } = spec;
+    if (init.kind !== "normal") {
+      kernels.fill(weight.ptr, init.kind === "ones" ? 1 : 0, weight.size, weight.code);
+      continue;
+    }
+    const stream = spec.tied ?? path;
+    kernels.randomNormal(weight.ptr, weight.size, mix(seed, stream), 0, 0, init.std, weight.code);
+    if (init.zeroRow !== undefined) {
+      const row = weight.size / spec.shape[0];
+      device.zero(weight.view(init.zeroRow * row, [row]));
+    }
+  }
+}
+
+function checkEntry({ layer, spec, path }: Parameter, source: ModelSource): string[] {
+  if (!source.names(layer).includes(spec.name)) {
+    return [`Cannot load ${source.dir} as it must hold ${path}: the tensor is missing`];
+  }
+  const { dtype, shape, file } = source.entry(layer, spec.name);
+  if (!(dtype in STORED)) {
+    return [`Cannot load ${path} of ${file} as it must be F32, BF16 or F16: current type is ${dtype}`];
+  }
+  if (shape.length === spec.shape.length && shape.every((n, i) => n === spec.shape[i])) return [];
+  return [
+    `Cannot load ${path} of ${file} as config.json makes it [${spec.shape.join(", ")}]: ` +
+    `current shape is [${shape.join(", ")}]`,
+  ];
+}
+
+/** A 53-bit seed for the stream called `name`: FNV-1a of the name, folded with the user's seed. */
+function mix(seed: number, name: string): number {
+  let low = 0x811c9dc5 ^ seed;
+  let high = Math.imul(seed + 0x9e3779b9, 0x85ebca6b);
+  for (const character of name) {
+    low = Math.imul(low ^ character.charCodeAt(0), 0x01000193);
+    high = Math.imul(high ^ low, 0xc2b2ae35) ^ (high >>> 13);
+  }
+  return (high >>> 11) * 2 ** 32 + (low >>> 0);
+}

@@ -1,0 +1,86 @@
+/** What a model family tells the rest of the program. @module */
+import type { Device } from "../tensor/device.ts";
+import type { AttentionSpan, KeyValueCache } from "../tensor/ops/attention.ts";
+import type { Parameter, ParameterSpec, ParameterStore } from "../tensor/parameter.ts";
+import type { Tape } from "../tensor/tape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** A micro-batch in device memory. */
+export interface DeviceBatch {
+  /** Sequences. */
+  B: number;
+  /** Positions of each sequence. */
+  S: number;
+  /** [N] i32 tokens. */
+  ids: Tensor;
+  /** [N] i32 position of each token in its sample. */
+  positions: Tensor;
+  /** Which keys each token sees. */
+  span: AttentionSpan;
+}
+
+/** The parameters of one layer, by the names it declared. */
+export class LayerWeights {
+  readonly #store: ParameterStore;
+  readonly #layer: number;
+
+  /** The parameters of `layer` in `store`. */
+  constructor(store: ParameterStore, layer: number) {
+    this.#store = store;
+    this.#layer = layer;
+  }
+
+  /** One parameter. */
+  get(name: string): Parameter {
+    return this.#store.get(this.#layer, name);
+  }
+
+  /** Parameters declared one after another, as one with all their rows. */
+  fused(...names: string[]): Parameter {
+    return this.#store.fused(this.#layer, names);
+  }
+}
+
+/** Everything one layer needs to run. */
+export interface LayerRun {
+  /** Records the ops. */
+  tape: Tape;
+  /** The layer's parameters. */
+  weights: LayerWeights;
+  /** Tokens, positions and masks. */
+  batch: DeviceBatch;
+  /** Keys and values of earlier positions, when generating. */
+  cache?: KeyValueCache | undefined;
+}
+
+/** The maths of a model, bound to a device. */
+export interface Forward {
+  /** Tokens to hidden states [N, D]. */
+  embed(run: LayerRun): Tensor;
+  /** One transformer block, [N, D] to [N, D]. */
+  block(run: LayerRun, h: Tensor): Tensor;
+  /** Last hidden states, and the matrix [V, D] that makes logits of them. */
+  head(run: LayerRun, h: Tensor): { x: Tensor; w: Parameter };
+}
+
+/** A model as its config.json describes it: sizes, parameters, maths. Costs no memory. */
+export interface ModelDescription {
+  /** `model_type` of config.json. */
+  family: string;
+  /** V: rows of the embedding. */
+  vocabSize: number;
+  /** D: width of the hidden states. */
+  width: number;
+  /** H: query heads. */
+  heads: number;
+  /** G: key/value heads. */
+  kvHeads: number;
+  /** K: width of a head. */
+  headWidth: number;
+  /** Longest sequence the model was made for, if config.json tells. */
+  maxPositions: number | undefined;
+  /** Parameters of every pipeline layer: embedding, L blocks, head. */
+  layers: readonly (readonly ParameterSpec[])[];
+  /** Binds the maths to a device, with tables for sequences of up to `positions`. */
+  forward(device: Device, positions: number): Forward;
+}

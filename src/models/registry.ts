@@ -1,0 +1,21 @@
+/** The table of model families. @module */
+import { ConfigError } from "../config/config_error.ts";
+import type { ModelConfig } from "./config_json.ts";
+import { llama } from "./llama.ts";
+import type { ModelDescription } from "./model.ts";
+
+/** Families by `model_type` of config.json. A new family is one file and one line here. */
+export const FAMILIES: Readonly<Record<string, (config: ModelConfig) => ModelDescription>> = {
+  llama,
+};
+
+/** Describes the model of a config.json. @throws {ConfigError} On an unknown family or a bad key */
+export function describeModel(config: ModelConfig): ModelDescription {
+  const type = config.model_type;
+  const family = typeof type === "string" && Object.hasOwn(FAMILIES, type) && FAMILIES[type];
+  if (family) return family(config);
+  throw new ConfigError([
+    `Cannot read config.json as model_type must be one of ${Object.keys(FAMILIES).join(", ")}: ` +
+    `current value is ${JSON.stringify(type)}`,
+  ]);
+}

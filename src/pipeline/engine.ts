@@ -1,0 +1,290 @@
+/** Executes the instructions of one stage. It decides nothing: a schedule is data. @module */
+import { type HostBatch, uploadBatch } from "../models/batch.ts";
+import {
+  type DeviceBatch,
+  type Forward,
+  LayerWeights,
+  type ModelDescription,
+} from "../models/model.ts";
+import { Arena, Pool, type Region, UNBOUNDED } from "../tensor/arena.ts";
+import type { Device } from "../tensor/device.ts";
+import type { FloatType } from "../tensor/dtype.ts";
+import { linearCrossEntropy } from "../tensor/ops/loss.ts";
+import { ParameterStore } from "../tensor/parameter.ts";
+import { Tape } from "../tensor/tape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Instruction } from "./schedule.ts";
+
+/** What a stage computes on one micro-batch. */
+export interface MicroBatchInput extends HostBatch {
+  /** [B*S] next tokens, negative for no loss. */
+  targets: Int32Array;
+  /** Factor of each row's cross-entropy in the gradient. */
+  ceScale: number;
+  /** [B*S] factor of each row's z-loss in the gradient. */
+  zScales?: Float32Array | undefined;
+}
+
+/** A transfer under way. */
+export interface Transfer {
+  /** Returns when the tensor may be overwritten. */
+  wait(): void;
+}
+
+/** What a stage needs from around it. */
+export interface StageIo {
+  /** The micro-batch `micro` of the step under way. */
+  load(micro: number): MicroBatchInput;
+  /** Starts sending to a neighbour. */
+  send(tensor: Tensor, to: "previous" | "next", micro: number): Transfer;
+  /** Fills the tensor with what a neighbour sends. */
+  receive(tensor: Tensor, from: "previous" | "next", micro: number): void;
+  /** All backward passes of the step are done. */
+  reduceGrads(): void;
+  /** Gradients are final: update the weights. */
+  step(): void;
+}
+
+/** What makes up a stage. */
+export interface StageSpec {
+  /** The model. */
+  model: ModelDescription;
+  /** First layer of the stage. */
+  from: number;
+  /** One past the last layer. */
+  to: number;
+  /** Storage type of weights and activations. */
+  dtype: FloatType;
+  /** Sequences of a micro-batch. */
+  B: number;
+  /** Positions of a sequence. */
+  S: number;
+  /** Micro-batches of a step. */
+  M: number;
+  /** Activation arenas: most micro-batches in flight. */
+  slots: number;
+  /** Recompute the blocks in the backward instead of keeping their activations. */
+  checkpointing: boolean;
+}
+
+/** Planned memory of a stage in bytes. */
+export interface StageMemory {
+  /** Weights. */
+  weights: number;
+  /** Gradients, f32. */
+  gradients: number;
+  /** All activation arenas. */
+  activations: number;
+  /** Gradients of activations, logits chunk and other temporaries. */
+  workspace: number;
+}
+
+interface Slot {
+  arena: Arena;
+  tape: Tape;
+  micro: number;
+  input: MicroBatchInput;
+  batch: DeviceBatch;
+  received?: Tensor | undefined;
+  output?: Tensor | undefined;
+  transfers: { transfer: Transfer; block?: Tensor }[];
+}
+
+/** One stage of a pipeline on one device. */
+export class Stage {
+  /** The layers and sizes of the stage. */
+  readonly spec: StageSpec;
+  /** Its parameters. */
+  readonly store: ParameterStore;
+  readonly #device: Device;
+  readonly #forward: Forward;
+  readonly #arenas: Arena[];
+  readonly #pool: Pool;
+  readonly #losses: { ce: Tensor; z: Tensor } | undefined;
+  readonly #slots = new Map<number, Slot>();
+
+  /**
+   * Allocates a stage.
+   *
+   * @param memory Sizes found by `planStage`; undefined while planning
+   */
+  constructor(device: Device, spec: StageSpec, memory?: StageMemory) {
+    const { model, from, to, dtype, B, S, M, slots } = spec;
+    this.spec = spec;
+    this.#device = device;
+    const layers = model.layers.slice(from, to).map((parameters, i) => ({
+      layer: from + i,
+      parameters,
+    }));
+    this.store = new ParameterStore(device, layers, { dtype, train: true });
+    this.#forward = model.forward(device, S);
+    const region = (bytes: number | undefined): Region =>
+      bytes === undefined ? UNBOUNDED : device.region(bytes);
+    this.#arenas = Array.from(
+      { length: slots },
+      () => new Arena(region(memory && memory.activations / slots)),
+    );
+    this.#pool = new Pool(region(memory?.workspace));
+    this.#losses = this.isLast
+      ? { ce: device.tensor([M, B * S], "f32"), z: device.tensor([M, B * S], "f32") }
+      : undefined;
+  }
+
+  /** True for the stage with the embedding. */
+  get isFirst(): boolean {
+    return this.spec.from === 0;
+  }
+
+  /** True for the stage with the head. */
+  get isLast(): boolean {
+    return this.spec.to === this.spec.model.layers.length;
+  }
+
+  /** Runs the instructions of one step. */
+  run(instructions: Iterable<Instruction>, io: StageIo): void {
+    for (const instruction of instructions) {
+      switch (instruction.op) {
+        case "load":
+          this.#load(instruction.slot, instruction.micro, io);
+          break;
+        case "recvForward":
+          this.#receiveForward(this.#slot(instruction.slot), io);
+          break;
+        case "forward":
+          this.#runForward(this.#slot(instruction.slot));
+          break;
+        case "sendForward":
+          this.#sendForward(this.#slot(instruction.slot), io);
+          break;
+        case "recvBackward":
+          this.#receiveBackward(this.#slot(instruction.slot), io);
+          break;
+        case "backward":
+          this.#slot(instruction.slot).tape.backward("now");
+          break;
+        case "weightGrad":
+          this.#slot(instruction.slot).tape.weightPass();
+          break;
+        case "sendBackward":
+          this.#sendBackward(this.#slot(instruction.slot), io);
+          break;
+        case "reduceGrads":
+          for (const slot of this.#slots.values()) this.#finishTransfers(slot);
+          io.reduceGrads();
+          break;
+        case "step":
+          io.step();
+          break;
+      }
+    }
+  }
+
+  /** Losses of the last step per micro-batch and row, [M, B*S]; undefined but on the last stage. */
+  losses(): { ce: Float32Array; z: Float32Array } | undefined {
+    if (!this.#losses) return undefined;
+    return {
+      ce: this.#device.downloadF32(this.#losses.ce),
+      z: this.#device.downloadF32(this.#losses.z),
+    };
+  }
+
+  /** Bytes in use at most, after a run. */
+  memory(): StageMemory {
+    const { weights, gradients } = this.store.bytes();
+    const arena = Math.max(...this.#arenas.map((a) => a.peakBytes));
+    return {
+      weights,
+      gradients,
+      activations: arena * this.#arenas.length,
+      workspace: this.#pool.peakBytes,
+    };
+  }
+
+  #slot(index: number): Slot {
+    const slot = this.#slots.get(index);
+    if (!slot) throw new TypeError(`Cannot run an instruction on slot ${index} before its load`);
+    return slot;
+  }
+
+  #load(index: number, micro: number, io: StageIo): void {
+    const used = this.#slots.get(index);
+    if (used) this.#finishTransfers(used);
+    const arena = this.#arenas[index];
+    arena.reset();
+    const tape = new Tape(this.#device, arena, this.#pool, "train");
+    const input = io.load(micro);
+    const batch = uploadBatch(tape, input);
+    this.#slots.set(index, { arena, tape, micro, input, batch, transfers: [] });
+  }
+
+  #receiveForward(slot: Slot, io: StageIo): void {
+    const { B, S, model, dtype } = this.spec;
+    slot.received = slot.tape.empty([B * S, model.width], dtype);
+    io.receive(slot.received, "previous", slot.micro);
+  }
+
+  #runForward(slot: Slot): void {
+    const { from, to, checkpointing } = this.spec;
+    const { tape, batch } = slot;
+    const last = this.spec.model.layers.length - 1;
+    const run = (layer: number) => ({ tape, batch, weights: new LayerWeights(this.store, layer) });
+    let h = slot.received;
+    for (let layer = from; layer < to; layer++) {
+      if (layer === 0) h = this.#forward.embed(run(0));
+      else if (!h) throw new TypeError(`Cannot run layer ${layer} before its input was received`);
+      else if (layer === last) this.#runHead(slot, h);
+      else if (!checkpointing) h = this.#forward.block(run(layer), h);
+      else {
+        h = tape.checkpoint(
+          h,
+          (inner, input) => this.#forward.block({ ...run(layer), tape: inner }, input),
+        );
+      }
+    }
+    slot.output = h;
+  }
+
+  #runHead({ tape, batch, input, micro }: Slot, h: Tensor): void {
+    const layer = this.spec.model.layers.length - 1;
+    const { x, w } = this.#forward.head(
+      { tape, batch, weights: new LayerWeights(this.store, layer) },
+      h,
+    );
+    const N = batch.B * batch.S;
+    const rows = linearCrossEntropy(tape, x, w, {
+      targets: tape.constant(input.targets, [N]),
+      ceScale: input.ceScale,
+      ...(input.zScales ? { zScales: tape.constant(input.zScales, [N]) } : {}),
+    });
+    if (!this.#losses) return;
+    this.#device.copy(this.#losses.ce.view(micro * N, [N]), rows.ce);
+    this.#device.copy(this.#losses.z.view(micro * N, [N]), rows.z);
+  }
+
+  #sendForward(slot: Slot, io: StageIo): void {
+    if (!slot.output) throw new TypeError(`Cannot send micro-batch ${slot.micro} before its forward`);
+    slot.transfers.push({ transfer: io.send(slot.output, "next", slot.micro) });
+  }
+
+  #receiveBackward(slot: Slot, io: StageIo): void {
+    if (!slot.output) throw new TypeError(`Cannot end micro-batch ${slot.micro} before its forward`);
+    const dy = this.#pool.acquire(slot.output.shape, slot.output.dtype);
+    io.receive(dy, "next", slot.micro);
+    slot.tape.passGradient(slot.output, dy);
+    this.#pool.release(dy);
+  }
+
+  #sendBackward(slot: Slot, io: StageIo): void {
+    const dx = slot.received && slot.tape.takeGradient(slot.received);
+    if (!dx) throw new TypeError(`Cannot send the gradient of micro-batch ${slot.micro}: none is there`);
+    slot.transfers.push({ transfer: io.send(dx, "previous", slot.micro), block: dx });
+  }
+
+  /** Waits for what the slot still sends. Called at fixed points, so that the pool is predictable. */
+  #finishTransfers(slot: Slot): void {
+    for (const { transfer, block } of slot.transfers.splice(0)) {
+      transfer.wait();
+      if (block) this.#pool.release(block);
+    }
+  }
+}

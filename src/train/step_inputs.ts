@@ -1,0 +1,90 @@
+/** The micro-batches of a step, with the factors that turn sums of losses into the loss. @module */
+import type { MicroBatch } from "../data/micro_batch.ts";
+import type { MicroBatchInput } from "../pipeline/engine.ts";
+
+/** How the losses of a step are averaged. */
+export interface LossPolicy {
+  /**
+   * token: every trained token of the step weighs the same; micro_batch: every micro-batch does, as
+   * in DeepSpeed.
+   */
+  reduction: "token" | "micro_batch";
+  /** Weight of the z-loss, mean of log(p_max)^2; 0 for none. */
+  zWeight: number;
+  /** Positions the z-loss is averaged over: tokens, or padding as well, as the seed does. */
+  zPositions: "tokens" | "all";
+}
+
+/** The micro-batches of one rank in one step. */
+export interface StepInputs {
+  /** [M] inputs of the stage; the factors hold the loss scale. */
+  inputs: MicroBatchInput[];
+  /** Tokens with a loss, over all replicas. */
+  lossTokens: number;
+  /** Tokens that are not padding, over all replicas. */
+  tokens: number;
+}
+
+/**
+ * Works out the factors of each micro-batch.
+ *
+ * @param batches [M] micro-batches of this replica
+ * @param replicas Number of replicas (R)
+ * @param lossScale Factor of all gradients, 1 unless fp16
+ * @param sumOverReplicas Adds numbers up over all replicas
+ */
+export function makeStepInputs(
+  batches: readonly MicroBatch[],
+  policy: LossPolicy,
+  { replicas, lossScale, sumOverReplicas }: {
+    replicas: number;
+    lossScale: number;
+    sumOverReplicas: (values: number[]) => number[];
+  },
+): StepInputs {
+  const sum = (count: (batch: MicroBatch) => number) =>
+    batches.reduce((total, batch) => total + count(batch), 0);
+  const [lossTokens, tokens] = sumOverReplicas([sum((b) => b.lossTokens), sum((b) => b.tokens)]);
+  const share = 1 / (batches.length * replicas); // of one micro-batch
+  const inputs = batches.map((batch): MicroBatchInput => {
+    const N = batch.B * batch.S;
+    const byToken = policy.reduction === "token";
+    const ceScale = byToken ? 1 / Math.max(1, lossTokens) : share / Math.max(1, batch.lossTokens);
+    const all = policy.zPositions === "all";
+    const zMean = byToken
+      ? 1 / (all ? N / share : Math.max(1, tokens))
+      : share / (all ? N : Math.max(1, batch.tokens));
+    const z = policy.zWeight * zMean * lossScale;
+    const counts = (n: number) => all || batch.segments[n] !== 0;
+    return {
+      ...batch,
+      ceScale: ceScale * lossScale,
+      zScales: policy.zWeight > 0
+        ? Float32Array.from({ length: N }, (_, n) => counts(n) ? z : 0)
+        : undefined,
+    };
+  });
+  return { inputs, lossTokens, tokens };
+}
+
+/**
+ * The part of the step's loss that one replica contributes, in f64: its rows times their factors,
+ * without the loss scale.
+ *
+ * @param rows Losses per row, [M, B*S] each
+ */
+export function lossShare(
+  { inputs }: StepInputs,
+  rows: { ce: Float32Array; z: Float32Array },
+  lossScale: number,
+): { ce: number; z: number } {
+  let [ce, z] = [0, 0];
+  inputs.forEach((input, m) => {
+    const N = input.B * input.S;
+    for (let n = 0; n < N; n++) {
+      if (input.targets[n] >= 0) ce += rows.ce[m * N + n] * input.ceScale;
+      if (input.zScales) z += rows.z[m * N + n] * input.zScales[n];
+    }
+  });
+  return { ce: ce / lossScale, z: z / lossScale };
+}
