@@ -1,0 +1,45 @@
+/** `llmpipe doctor`. @module */
+import { dirname } from "@std/path";
+import {
+  checkFolder,
+  checkLoopback,
+  checkPrivate,
+  describeHugePages,
+  describeMemory,
+  describeNetwork,
+  describeProcessor,
+  type Finding,
+} from "../monitor/machine.ts";
+import { describeBackends } from "../tensor/describe_backends.ts";
+import { readFlags } from "./flags.ts";
+import { packedHome, versionText } from "./version.ts";
+
+/**
+ * Prints what works on this machine and why the rest does not.
+ *
+ * @returns 1 when something that every run needs does not work
+ */
+export async function doctor(args: string[]): Promise<number> {
+  readFlags(args, {});
+  const home = packedHome();
+  const backends = describeBackends();
+  const sections: [string, Finding[]][] = [
+    ["Machine", [describeProcessor(), describeMemory(), describeHugePages()]],
+    ["Backends", backends],
+    ["Files", [
+      ...(home === undefined ? [] : [await checkPrivate("unpacked", dirname(home))]),
+      await checkFolder("temporary", Deno.env.get("TMPDIR") || "/tmp"),
+      await checkFolder("here", Deno.cwd()),
+    ]],
+    ["Network", [await checkLoopback(), describeNetwork()]],
+  ];
+  console.log(await versionText());
+  const width = Math.max(...sections.flatMap(([, all]) => all.map(({ name }) => name.length)));
+  for (const [title, findings] of sections) {
+    console.log(`\n${title}`);
+    for (const { name, state, text } of findings) {
+      console.log(`  ${state.padEnd(6)}  ${name.padEnd(width)}  ${text}`);
+    }
+  }
+  return sections.some(([, all]) => all.some(({ state }) => state === "fails")) ? 1 : 0;
+}
