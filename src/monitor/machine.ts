@@ -78,8 +78,8 @@ export async function checkLoopback(): Promise<Finding> {
   const name = "loopback";
   try {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    const address = listener.addr as Deno.NetAddr;
-    const [client, server] = await Promise.all([Deno.connect(address), listener.accept()]);
+    const { hostname, port } = listener.addr;
+    const [client, server] = await Promise.all([Deno.connect({ hostname, port }), listener.accept()]);
     client.close();
     server.close();
     return { name, state: "ok", text: "connects to itself on 127.0.0.1" };
