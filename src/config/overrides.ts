@@ -28,7 +28,7 @@ export function applyOverrides(
   overrides.forEach((override, i) => {
     const name = `--set #${i + 1}`;
     const split = /^\s*([^=\s]+)\s*=(.*)$/s.exec(override);
-    const names = split?.[1]!.split(".") ?? [];
+    const names = split ? split[1]!.split(".") : [];
     if (!split || names.includes("")) {
       problems.push(`Cannot apply ${override} as it must be KEY=VALUE or KEY.KEY=VALUE (${name})`);
       return;

@@ -147,7 +147,13 @@ function scheduleBounds(c: ConfigValues, report: Report): void {
   if (s.type === "OneCycle") {
     const p = s.params;
     order("cycle_min_lr", "cycle_max_lr", p.cycle_min_lr, p.cycle_max_lr);
-    order("cycle_min_mom", "cycle_max_mom", p.cycle_min_mom, p.cycle_max_mom);
+    if (p.cycle_momentum) {
+      const key = "scheduler.params.cycle_momentum";
+      report.problem(
+        `Cannot use ${key} as it must be false, since beta1 stays that of the optimizer: current ` +
+          `value is true, which is also the default (${report.source(key)})`,
+      );
+    }
   } else if (s.type !== "WarmupCosineLR") {
     order("warmup_min_lr", "warmup_max_lr", s.params.warmup_min_lr, s.params.warmup_max_lr);
     if (optimizer.params.lr !== s.params.warmup_max_lr) {

@@ -61,6 +61,9 @@ const noWdKws = list(pattern, {
 const oneCycleKeys: Readonly<Record<string, Foreign>> = {
   cycle_first_stair_count: noEffect("the ramp has no stairs, as in DeepSpeed"),
   cycle_second_stair_count: noEffect("the ramp has no stairs, as in DeepSpeed"),
+  cycle_min_mom: noEffect("beta1 stays that of the optimizer"),
+  cycle_max_mom: noEffect("beta1 stays that of the optimizer"),
+  decay_mom_rate: noEffect("beta1 stays that of the optimizer"),
 };
 const totalSteps: Readonly<Record<string, Foreign>> = {
   total_num_steps: noEffect("a schedule ends with the last step of the run"),
@@ -119,10 +122,7 @@ const scheduler = choice("How the learning rate changes; without it, it stays th
       cycle_second_step_size: optional(int({ min: 1, doc: "Steps of the second; null: the same" })),
       decay_step_size: int({ min: 0, default: 0, doc: "Steps of a unit of decay; 0: no decay" }),
       decay_lr_rate: num({ min: 0, default: 0, doc: "Decay of the rate after the cycle" }),
-      cycle_momentum: bool({ default: true, doc: "Move beta1 against the rate; beta2 is 0.99" }),
-      cycle_min_mom: num({ min: 0, below: 1, default: 0.8, doc: "beta1 between the ramps" }),
-      cycle_max_mom: num({ min: 0, below: 1, default: 0.9, doc: "beta1 at both ends" }),
-      decay_mom_rate: num({ min: 0, default: 0, doc: "Growth of beta1 after the cycle" }),
+      cycle_momentum: bool({ default: true, doc: "Move beta1 too; must be false here" }),
     }, { ...totalSteps, ...oneCycleKeys }),
   }),
 });
