@@ -1,0 +1,3 @@
+/** Text to token ids and back. @module */
+export { loadTokenizer } from "./load.ts";
+export type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";

@@ -1,0 +1,127 @@
+/** What tokenizer_config.json and special_tokens_map.json say. @module */
+import { join } from "@std/path";
+import { ConfigError } from "../config/config_error.ts";
+
+/** A token that the configuration names. */
+export interface NamedToken {
+  /** Its text. */
+  content: string;
+  /** Found only between characters that are not part of a word. */
+  singleWord: boolean;
+  /** Takes the white space on its left with it. */
+  lstrip: boolean;
+  /** Takes the white space on its right with it. */
+  rstrip: boolean;
+  /** Searched in the normalized text. */
+  normalized: boolean;
+  /** Left out when decoding without special tokens. */
+  special: boolean;
+}
+
+/** Special tokens of a directory, and settings of its tokenizer. */
+export interface SpecialTokens {
+  /** Begins a sequence. */
+  bos: string | undefined;
+  /** Ends a sequence. */
+  eos: string | undefined;
+  /** Fills rows. */
+  pad: string | undefined;
+  /** Stands for what is not in the vocabulary. */
+  unk: string | undefined;
+  /** `added_tokens_decoder` in order of ids, then the named tokens; may name one twice. */
+  tokens: readonly NamedToken[];
+  /** `add_bos_token`. */
+  addBos: boolean | undefined;
+  /** `add_eos_token`. */
+  addEos: boolean | undefined;
+  /** The class makes its template from these two rather than from tokenizer.json. */
+  rebuildsTemplate: boolean;
+  /** All of tokenizer_config.json. */
+  config: Readonly<Record<string, unknown>>;
+}
+
+const NAMES = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token"];
+const REBUILDS = /^(Llama|CodeLlama|Gemma|Cohere)Tokenizer(Fast)?$/;
+
+/**
+ * Reads both files; either may be missing.
+ *
+ * @throws {ConfigError} If one is not a JSON object
+ */
+export function readSpecialTokens(dir: string): SpecialTokens {
+  const config = readObject(join(dir, "tokenizer_config.json"));
+  const decoder = config["added_tokens_decoder"];
+  // where the configuration lists added tokens, the other file is not looked at
+  const map = decoder ? {} : readObject(join(dir, "special_tokens_map.json"));
+  const named = { ...config, ...map };
+  const text = (key: string) => asToken(named[key])?.content;
+  const listed = Object.entries(isObject(decoder) ? decoder : {})
+    .sort(([a], [b]) => Number(a) - Number(b)).map(([, value]) => asToken(value));
+  const additional = named["additional_special_tokens"];
+  const others = [
+    ...NAMES.map((key) => named[key]),
+    ...(Array.isArray(additional) ? additional : []),
+  ].map((value) => {
+    const token = asToken(value);
+    return token && { ...token, special: true };
+  });
+  const flag = (key: string) => typeof config[key] === "boolean" ? config[key] : undefined;
+  return {
+    bos: text("bos_token"),
+    eos: text("eos_token"),
+    pad: text("pad_token"),
+    unk: text("unk_token"),
+    tokens: [...listed, ...others].filter((token) => token !== undefined),
+    addBos: flag("add_bos_token"),
+    addEos: flag("add_eos_token"),
+    rebuildsTemplate: REBUILDS.test(String(config["tokenizer_class"])),
+    config,
+  };
+}
+
+/** Parses a JSON file that may be missing. */
+function readObject(path: string): Record<string, unknown> {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return {};
+    throw error;
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new ConfigError(`Cannot load tokenizer as ${path} is not JSON: ${message(cause)}`, {
+      cause,
+    });
+  }
+  if (!isObject(value)) throw new ConfigError(`Cannot load tokenizer as ${path} is no JSON object`);
+  return value;
+}
+
+function asToken(value: unknown): NamedToken | undefined {
+  if (typeof value === "string" && value !== "") {
+    const off = { singleWord: false, lstrip: false, rstrip: false, normalized: false };
+    return { content: value, ...off, special: true };
+  }
+  if (!isObject(value) || typeof value["content"] !== "string" || value["content"] === "") {
+    return undefined;
+  }
+  return {
+    content: value["content"],
+    singleWord: value["single_word"] === true,
+    lstrip: value["lstrip"] === true,
+    rstrip: value["rstrip"] === true,
+    normalized: value["normalized"] !== false,
+    special: value["special"] === true,
+  };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
