@@ -32,7 +32,8 @@ if (!["any", "compile", "launcher"].includes(options.road)) {
 
 const commit = await gitCommit(ROOT);
 const digest = await digestOf(await inputs(), [commit, options.road, String(options.level)]);
-if (await readIfAny(STAMP) === await stampFor(digest)) {
+const stamp = await stampFor(digest);
+if (stamp !== undefined && stamp === await readIfAny(STAMP)) {
   console.error("llmpipe is up to date");
   Deno.exit(0);
 }

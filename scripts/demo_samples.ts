@@ -1,0 +1,231 @@
+/**
+ * Writes the samples of the demo: a small world of people, things, cities and opposites that a tiny
+ * model learns in minutes, in all five sample types.
+ *
+ *   DIR/train.json       a JSON array
+ *   DIR/held_out.jsonl   {type, prompt, answer}: the prompt as training renders it, and what the
+ *                        model must go on with (before the end token, blanks at the end aside)
+ *
+ * What is held out asks for combinations (person and thing, word and question, city and question)
+ * that no training sample has, so it cannot be known by heart. Texts are made so that a word keeps
+ * the blank before it wherever it stands: then copying it is copying one token.
+ *
+ * The same arguments give the same bytes.
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { join } from "@std/path";
+import { partsOf } from "../src/data/prompts.ts";
+import { readSample } from "../src/data/sample.ts";
+
+const NAMES = "Anna Tom Eva Max Lena Paul Nina Jan Olga Ben Sara Leo Mia Karl Ida Finn".split(" ");
+const COLORS = "red blue green white black yellow brown pink".split(" ");
+const THINGS = "ball cup hat book lamp key box coat bike bell ring boat drum kite rope shoe"
+  .split(" ");
+const CITIES = "Rome Paris Oslo Cairo Lima Delhi Tokyo Quito Bern Kyiv Dakar Hanoi".split(" ");
+const SKIES = "sunny cloudy rainy windy foggy snowy".split(" ");
+const OPPOSITES =
+  ("hot cold,big small,fast slow,day night,open closed,rich poor,hard soft,wet dry," +
+    "old new,full empty,light dark,loud quiet,high low,strong weak,happy sad,early late,near far," +
+    "up down,good bad,long short,thick thin,clean dirty,first last,easy difficult").split(",")
+    .map((pair) => pair.split(" ") as [string, string]);
+const WORDS = OPPOSITES.flatMap(([a, b]) => [[a, b], [b, a]] as [string, string][]);
+const OPPOSITE_QUESTIONS = [
+  (w: string) => ({ instruct: `What is the opposite of ${w}?` }),
+  (w: string) => ({ instruct: `Please write the opposite of ${w}.` }),
+  (w: string) => ({ instruct: `Something is not ${w} at all. What is it?` }),
+  (w: string) => ({ instruct: `If one is ${w}, what is the other?` }),
+  (w: string) => ({ instruct: "Write the opposite of this word.", input: `It is ${w}.` }),
+  (w: string) => ({ instruct: "Turn this around.", input: `The room is ${w}.` }),
+];
+const WEATHER_QUESTIONS = [
+  (city: string) => `What is the weather in ${city}?`,
+  (city: string) => `I go to ${city}. How is the weather there?`,
+  (city: string) => `Is it sunny in ${city} today?`,
+];
+const TOOLS = "weather(city) gives sky and degrees. price(item) gives coins.";
+
+type Json = Record<string, unknown>;
+/** One question of the held-out set. */
+interface HeldOut {
+  type: string;
+  prompt: string;
+  answer: string;
+}
+
+/** Random choices that are the same on every machine. @see doi:10.18637/jss.v008.i14 */
+class Dice {
+  #state: number;
+  constructor(seed: number) {
+    this.#state = (seed * 2 + 1) >>> 0;
+    for (let i = 0; i < 8; i++) this.below(2);
+  }
+  below(n: number): number {
+    let s = this.#state;
+    s ^= s << 13;
+    s ^= s >>> 17;
+    s ^= s << 5;
+    this.#state = s >>> 0;
+    return this.#state % n;
+  }
+  pick<T>(list: readonly T[]): T {
+    return list[this.below(list.length)]!;
+  }
+  /** `count` different ones. */
+  some<T>(list: readonly T[], count: number): T[] {
+    const rest = [...list];
+    return Array.from({ length: count }, () => rest.splice(this.below(rest.length), 1)[0]!);
+  }
+}
+
+/** About one combination in seven is kept out of training. */
+const isHeldOut = (i: number, j: number) => (i * 5 + j * 3) % 7 === 0;
+const isHeldOutPair = (name: string, thing: string) =>
+  isHeldOut(NAMES.indexOf(name), THINGS.indexOf(thing));
+
+interface Fact {
+  name: string;
+  color: string;
+  thing: string;
+}
+
+/** Facts about different people and different things. */
+function facts(dice: Dice, count: number, heldOut: boolean): Fact[] {
+  for (;;) {
+    const names = dice.some(NAMES, count), things = dice.some(THINGS, count);
+    const list = names.map((name, i) => ({ name, color: dice.pick(COLORS), thing: things[i]! }));
+    const kept = list.map(({ name, thing }) => isHeldOutPair(name, thing));
+    if (heldOut ? kept[0] && !kept.includes(true, 1) : !kept.includes(true)) return list;
+  }
+}
+
+function opposite(dice: Dice, heldOut: boolean): Json {
+  for (;;) {
+    const word = dice.below(WORDS.length), question = dice.below(OPPOSITE_QUESTIONS.length);
+    if (isHeldOut(word, question) !== heldOut) continue;
+    const [from, to] = WORDS[word]!;
+    return { type: "instruct", ...OPPOSITE_QUESTIONS[question]!(from), output: `It is ${to}.` };
+  }
+}
+
+function reference(dice: Dice, heldOut: boolean): Json {
+  const list = facts(dice, 3, heldOut);
+  const told = dice.some(list, 3).map(({ name, color, thing }) =>
+    `Today ${name} has a ${color} ${thing}.`
+  );
+  const asked = heldOut ? [list[0]!] : dice.some(list, 2);
+  const rounds = asked.flatMap(({ name, color, thing }) =>
+    dice.below(2) === 0
+      ? [["ask", `What does ${name} have?`], ["ans", `It is a ${color} ${thing}.`]]
+      : [["ask", `Who has a ${thing}?`], ["ans", `It is ${name}.`]]
+  );
+  return { type: "ref_qa", reference: told.join(" "), rounds };
+}
+
+function conversation(dice: Dice, heldOut: boolean): Json {
+  const [{ name, color, thing }] = facts(dice, 1, heldOut) as [Fact];
+  const questions = dice.some([
+    [["ask", "What is my name?"], ["ans", `Your name is ${name}.`]],
+    [["ask", "What do I like?"], ["ans", `You like the ${color} ${thing}.`]],
+  ], heldOut ? 1 : 2);
+  const rounds = [
+    ["ask", `Hello, my name is ${name}.`],
+    ["ans", `Hello ${name}.`],
+    ["ask", `I like the ${color} ${thing}.`],
+    ["ans", `The ${color} ${thing} is nice.`],
+    ...questions.flat(),
+  ];
+  return { type: "conversation", rounds };
+}
+
+function api(dice: Dice, heldOut: boolean): Json {
+  if (!heldOut && dice.below(3) === 0) {
+    const [{ color, thing }] = facts(dice, 1, false) as [Fact];
+    const coins = `${2 + dice.below(18)} coins`;
+    return apiSample(`What does the ${color} ${thing} cost?`, {
+      inner_thought: `I ask for the price of the ${thing}.`,
+      api_name: "price",
+      api_param: { item: thing },
+      api_res: `It costs ${coins}.`,
+    }, `The ${color} ${thing} costs ${coins}.`);
+  }
+  for (;;) {
+    const city = dice.below(CITIES.length), question = dice.below(WEATHER_QUESTIONS.length);
+    if (isHeldOut(city, question) !== heldOut) continue;
+    const name = CITIES[city]!, sky = dice.pick(SKIES), degrees = 3 + dice.below(27);
+    return apiSample(WEATHER_QUESTIONS[question]!(name), {
+      inner_thought: `I ask for the weather in ${name}.`,
+      api_name: "weather",
+      api_param: { city: name },
+      api_res: `It is ${sky}, ${degrees} degrees.`,
+    }, `In ${name} it is ${sky}, ${degrees} degrees.`);
+  }
+}
+
+function apiSample(question: string, action: Json, ans: string): Json {
+  const rounds = [["ask", question], ["ans-api", { actions: [action], ans }]];
+  return { type: "conver_has_api", api_desc: TOOLS, rounds };
+}
+
+/** Plain sentences about the same world, and whole transcripts as running text. */
+function pretrain(dice: Dice): Json {
+  const kind = dice.below(3);
+  if (kind === 0) {
+    const pairs = dice.some(WORDS, 4);
+    const text = pairs.map(([a, b]) => `The opposite of ${a} is ${b}.`).join(" ");
+    return { type: "pretrain", text };
+  }
+  const make = kind === 1 ? reference : dice.pick([opposite, conversation, api]);
+  return { type: "pretrain", text: render(make(dice, false)).map((part) => part.text).join("") };
+}
+
+const EOS = "</s>";
+
+function render(sample: Json): { text: string; learned: boolean }[] {
+  const text = JSON.stringify(sample);
+  const element = { value: sample, text, index: 0, line: 1, bytes: [0, 0] as [number, number] };
+  const read = readSample("demo", element, undefined);
+  if (read.type === "tokens") throw new TypeError("The demo has no samples of type tokens");
+  return partsOf(read, EOS);
+}
+
+/** Every learned piece is an answer; what stands before it is the prompt. */
+function heldOutQuestions(sample: Json): HeldOut[] {
+  const parts = render(sample);
+  const asked = sample.type === "conver_has_api" ? parts : parts.slice(-2);
+  return asked.filter((part) => part.learned).map((part) => ({
+    type: sample.type as string,
+    prompt: parts.slice(0, parts.indexOf(part)).map(({ text }) => text).join(""),
+    answer: part.text.replace(EOS, "").trimEnd(),
+  }));
+}
+
+const MAKERS = [opposite, reference, reference, conversation, api, pretrain];
+
+/** All training samples. */
+function trainSamples(count: number, seed: number): Json[] {
+  const dice = new Dice(seed);
+  return Array.from({ length: count }, (_, i) => MAKERS[i % MAKERS.length]!(dice, false));
+}
+
+/** Questions of each kind, none of which can be answered by heart. */
+function heldOutSet(seed: number): HeldOut[] {
+  const dice = new Dice(seed + 1);
+  const found = [opposite, reference, conversation, api].flatMap((make) =>
+    Array.from({ length: 40 }, () => heldOutQuestions(make(dice, true))).flat()
+  );
+  return [...new Map(found.map((question) => [question.prompt, question])).values()];
+}
+
+const args = parseArgs(Deno.args, { default: { train: 6000, seed: 1 } });
+const dir = args._[0];
+if (args._.length !== 1) {
+  console.error("Usage: scripts/samples DIR [--train N] [--seed N]");
+  Deno.exit(2);
+}
+Deno.mkdirSync(String(dir), { recursive: true });
+const lines = trainSamples(args.train, args.seed).map((sample) => JSON.stringify(sample));
+Deno.writeTextFileSync(join(String(dir), "train.json"), `[\n${lines.join(",\n")}\n]\n`);
+const held = heldOutSet(args.seed).map((question) => JSON.stringify(question) + "\n");
+Deno.writeTextFileSync(join(String(dir), "held_out.jsonl"), held.join(""));
+console.error(`${lines.length} training samples and ${held.length} held-out questions in ${dir}`);
