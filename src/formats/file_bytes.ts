@@ -1,0 +1,68 @@
+/** Exact reading and durable writing of files. @module */
+import { dirname } from "@std/path";
+import { FormatError } from "./format_error.ts";
+
+/** Bytes moved at a time: what a disk and the page cache like best, and little enough to hold. */
+export const CHUNK_BYTES = 8 << 20;
+
+/**
+ * Fills `into` from a place in the file.
+ *
+ * @throws {FormatError} If the file ends before
+ */
+export function readAt(file: Deno.FsFile, path: string, position: number, into: Uint8Array): void {
+  file.seekSync(position, Deno.SeekMode.Start);
+  for (let at = 0; at < into.length;) {
+    const got = file.readSync(into.subarray(at, at + CHUNK_BYTES));
+    if (got === null) throw new FormatError(path, `it ends at byte ${position + at} unexpectedly`);
+    at += got;
+  }
+}
+
+/** Writes all of `bytes` at the current position. */
+export function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at, at + CHUNK_BYTES));
+}
+
+/**
+ * Writes a file so that its name never holds half of it: under a temporary name in the same
+ * directory, flushed to the disk, then renamed. On an error the temporary file is removed.
+ *
+ * @param write Writes the contents
+ * @throws {Error} If the system refuses; its error is the cause
+ */
+export function writeFileDurably(path: string, write: (file: Deno.FsFile) => void): void {
+  const temporary = `${path}.tmp-${Deno.pid}`;
+  try {
+    {
+      using file = Deno.openSync(temporary, { write: true, create: true, truncate: true });
+      write(file);
+      file.syncSync();
+    }
+    Deno.renameSync(temporary, path);
+  } catch (error) {
+    removeIfThere(temporary);
+    if (!(error instanceof Error && "code" in error)) throw error;
+    throw new Error(`Cannot write ${path}: ${error.message}`, { cause: error });
+  }
+  syncDirectory(dirname(path));
+}
+
+/** Writes a small text file as {@linkcode writeFileDurably} does. */
+export function writeTextDurably(path: string, text: string): void {
+  writeFileDurably(path, (file) => writeAll(file, new TextEncoder().encode(text)));
+}
+
+/** Makes the names in a directory durable: renames are on the disk only after this. */
+export function syncDirectory(path: string): void {
+  using directory = Deno.openSync(path);
+  directory.syncSync();
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

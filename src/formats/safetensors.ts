@@ -1,0 +1,134 @@
+/** Reading and writing safetensors files. @module */
+import { CHUNK_BYTES, readAt, writeAll, writeFileDurably } from "./file_bytes.ts";
+import { FormatError } from "./format_error.ts";
+import {
+  buildHeader,
+  compareForLayout,
+  HEADER_LIMIT,
+  parseHeader,
+  type PlacedTensor,
+} from "./safetensors_header.ts";
+import { tensorBytes, type TensorData, type TensorFile } from "./tensor_file.ts";
+
+/** An open safetensors file. */
+export interface SafetensorsFile extends TensorFile {
+  /** The tensors by name, in the order of their bytes. */
+  readonly tensors: ReadonlyMap<string, PlacedTensor>;
+  /** Free texts of the header. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/**
+ * Opens a safetensors file and checks its whole header; no tensor is read. What the file claims is
+ * never allocated before it is compared with the size of the file.
+ *
+ * @throws {FormatError} If the header is not what the format demands
+ */
+export function openSafetensors(path: string): SafetensorsFile {
+  const file = Deno.openSync(path);
+  try {
+    return new OpenSafetensors(path, file);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+/**
+ * Writes a safetensors file, one piece of a tensor in memory at a time. The result depends only on
+ * the tensors, not on their order: wider types come first, then names.
+ *
+ * @param metadata Free texts of the header
+ * @throws {RangeError} If a tensor yields other bytes than its shape says, or a name comes twice
+ * @throws {Error} If the file cannot be written; nothing is left behind
+ */
+export function writeSafetensors(
+  path: string,
+  tensors: Iterable<TensorData>,
+  metadata: Record<string, string> = { format: "pt" },
+): void {
+  const ordered = [...tensors].sort(compareForLayout);
+  const header = buildHeader(ordered, metadata);
+  writeFileDurably(path, (file) => {
+    writeAll(file, header);
+    for (const tensor of ordered) writeTensor(file, tensor);
+  });
+}
+
+class OpenSafetensors implements SafetensorsFile {
+  readonly path: string;
+  readonly tensors: ReadonlyMap<string, PlacedTensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly #file: Deno.FsFile;
+
+  constructor(path: string, file: Deno.FsFile) {
+    const { size } = file.statSync();
+    if (size < 8) throw new FormatError(path, `it must have 8 bytes or more: it has ${size}`);
+    const prefix = new Uint8Array(8);
+    readAt(file, path, 0, prefix);
+    const length = new DataView(prefix.buffer).getBigUint64(0, true);
+    if (length > HEADER_LIMIT) {
+      throw new FormatError(
+        path,
+        `its header must have at most ${HEADER_LIMIT} bytes: it claims ${length}`,
+      );
+    }
+    if (8 + Number(length) > size) {
+      throw new FormatError(path, `its header claims ${length} bytes of a file of ${size}`);
+    }
+    const header = new Uint8Array(Number(length));
+    readAt(file, path, 8, header);
+    this.path = path;
+    this.#file = file;
+    ({ tensors: this.tensors, metadata: this.metadata } = parseHeader(path, header, size));
+  }
+
+  read(name: string, into?: Uint8Array): Uint8Array {
+    const { begin, byteLength } = this.#find(name);
+    const bytes = into ?? new Uint8Array(byteLength);
+    if (bytes.length !== byteLength) {
+      throw new RangeError(
+        `Cannot read ${name} of ${this.path} into ${bytes.length} bytes: it has ${byteLength}`,
+      );
+    }
+    readAt(this.#file, this.path, begin, bytes);
+    return bytes;
+  }
+
+  *chunks(name: string): Generator<Uint8Array> {
+    const { begin, end, byteLength } = this.#find(name);
+    const buffer = new Uint8Array(Math.min(CHUNK_BYTES, byteLength));
+    for (let at = begin; at < end; at += CHUNK_BYTES) {
+      const chunk = buffer.subarray(0, Math.min(CHUNK_BYTES, end - at));
+      readAt(this.#file, this.path, at, chunk);
+      yield chunk;
+    }
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #find(name: string): PlacedTensor {
+    const tensor = this.tensors.get(name);
+    if (tensor) return tensor;
+    throw new RangeError(`Cannot read ${name} of ${this.path}: there is no such tensor`);
+  }
+}
+
+function writeTensor(file: Deno.FsFile, tensor: TensorData): void {
+  const { name, dtype, shape } = tensor;
+  const expected = tensorBytes(dtype, shape)!;
+  let written = 0;
+  for (const chunk of tensor.chunks()) {
+    writeAll(file, chunk);
+    written += chunk.length;
+  }
+  if (written !== expected) {
+    throw new RangeError(`Cannot store ${name} as its ${expected} bytes: it yielded ${written}`);
+  }
+}
