@@ -1,0 +1,176 @@
+// Memory: allocation on huge pages, accounting, copies.
+//
+// Training touches gigabytes with few strides, so address translation costs more than is obvious:
+// large blocks begin on a 2 MiB border and ask for huge pages. Worker threads touch them first, in
+// the parts in which ops walk them, so that pages lie near the cores that use them.
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "cpu/context.h"
+
+namespace lp {
+
+namespace {
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kPage = 4096;
+constexpr size_t kCopyPart = size_t{1} << 20; // bytes one thread copies or zeroes at a time
+
+size_t round_up(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
+
+// Length of the mapping behind an allocation of `bytes`.
+size_t mapped_bytes(size_t bytes) {
+  return round_up(bytes, bytes >= kHugePage ? kHugePage : kPage);
+}
+
+// Bytes that the system could still give, as it estimates it.
+unsigned long long available_bytes() {
+  std::ifstream info("/proc/meminfo");
+  unsigned long long kilobytes = 0;
+  for (std::string word; info >> word;)
+    if (word == "MemAvailable:" && info >> kilobytes) break;
+  return kilobytes * 1024;
+}
+
+// Calls part(begin, end) for the pieces of 0..bytes-1, in parallel.
+template <class Part> void for_parts(size_t bytes, Part part) {
+  const long parts = (long)((bytes + kCopyPart - 1) / kCopyPart);
+#pragma omp parallel for schedule(static) if (parts > 1)
+  for (long i = 0; i < parts; i++)
+    part((size_t)i * kCopyPart, std::min(bytes, (size_t)(i + 1) * kCopyPart));
+}
+} // namespace
+
+void *map_memory(size_t bytes, int threads) {
+  const size_t length = mapped_bytes(bytes);
+  // A mapping begins on any page: ask for more, and give back what lies before and behind
+  const size_t slack = length >= kHugePage ? kHugePage : 0;
+  if (length < bytes || length + slack < length) {
+    fail(LP_ENOMEM, "%zu bytes were asked for, more than an address space holds", bytes);
+  }
+  void *mapping = mmap(nullptr, length + slack, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapping == MAP_FAILED) {
+    fail(LP_ENOMEM, "%zu bytes were asked for and %llu are available: %s", bytes,
+         available_bytes(), strerror(errno));
+  }
+  char *begin = static_cast<char *>(mapping);
+  if (slack != 0) {
+    char *aligned = reinterpret_cast<char *>(round_up(reinterpret_cast<size_t>(begin), kHugePage));
+    if (aligned != begin) munmap(begin, aligned - begin);
+    char *end = begin + length + slack;
+    if (aligned + length != end) munmap(aligned + length, end - (aligned + length));
+    begin = aligned;
+    madvise(begin, length, MADV_HUGEPAGE); // refused where the system has none: then small pages
+  }
+  if (length >= kHugePage) {
+    const long pages = (long)(length / kPage);
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (long i = 0; i < pages; i++) begin[(size_t)i * kPage] = 0;
+  }
+  return begin;
+}
+
+void unmap_memory(void *ptr, size_t bytes) { munmap(ptr, mapped_bytes(bytes)); }
+
+void *Workspace::get(size_t bytes) {
+  if (bytes <= bytes_) return data_;
+  if (data_ != nullptr) unmap_memory(data_, bytes_);
+  data_ = nullptr;
+  bytes_ = 0;
+  data_ = map_memory(bytes, omp_get_max_threads());
+  bytes_ = bytes;
+  return data_;
+}
+
+Workspace::~Workspace() {
+  if (data_ != nullptr) unmap_memory(data_, bytes_);
+}
+
+} // namespace lp
+
+using lp::guard;
+
+lp_status lp_alloc(lp_ctx *ctx, size_t bytes, void **out) {
+  return guard(ctx, "alloc", [&] {
+    LP_CHECK_POINTERS(out);
+    const size_t used = std::max<size_t>(bytes, 1); // every block has an address of its own
+    void *ptr = lp::map_memory(used, ctx->threads);
+    ctx->allocations.emplace(ptr, used);
+    ctx->now_bytes += used;
+    ctx->peak_bytes = std::max(ctx->peak_bytes, ctx->now_bytes);
+    *out = ptr;
+  });
+}
+
+lp_status lp_free(lp_ctx *ctx, void *ptr) {
+  return guard(ctx, "free", [&] {
+    if (ptr == nullptr) return;
+    const auto found = ctx->allocations.find(ptr);
+    LP_CHECK(found != ctx->allocations.end(), "ptr must come from lp_alloc of this context");
+    lp::unmap_memory(ptr, found->second);
+    ctx->now_bytes -= found->second;
+    ctx->allocations.erase(found);
+  });
+}
+
+lp_status lp_memory(lp_ctx *ctx, uint64_t *now_bytes, uint64_t *peak_bytes) {
+  return guard(ctx, "memory", [&] {
+    LP_CHECK_POINTERS(now_bytes, peak_bytes);
+    *now_bytes = ctx->now_bytes;
+    *peak_bytes = ctx->peak_bytes;
+  });
+}
+
+lp_status lp_upload(lp_ctx *ctx, void *dst, const void *host_src, size_t bytes) {
+  return guard(ctx, "upload", [&] {
+    if (bytes == 0) return;
+    LP_CHECK_POINTERS(dst, host_src);
+    memmove(dst, host_src, bytes);
+  });
+}
+
+lp_status lp_download(lp_ctx *ctx, void *host_dst, const void *src, size_t bytes) {
+  return guard(ctx, "download", [&] {
+    if (bytes == 0) return;
+    LP_CHECK_POINTERS(host_dst, src);
+    memmove(host_dst, src, bytes);
+  });
+}
+
+lp_status lp_copy(lp_ctx *ctx, void *dst, const void *src, size_t bytes) {
+  return guard(ctx, "copy", [&] {
+    if (bytes == 0) return;
+    LP_CHECK_POINTERS(dst, src);
+    lp::for_parts(bytes, [&](size_t begin, size_t end) {
+      memcpy(static_cast<char *>(dst) + begin, static_cast<const char *>(src) + begin, end - begin);
+    });
+  });
+}
+
+lp_status lp_copy_rows(lp_ctx *ctx, void *dst, const void *src, int32_t rows, size_t row_bytes,
+                       size_t dst_stride, size_t src_stride) {
+  return guard(ctx, "copy_rows", [&] {
+    LP_CHECK(rows >= 0, "rows must be >= 0, found %d", rows);
+    if (rows == 0 || row_bytes == 0) return;
+    LP_CHECK_POINTERS(dst, src);
+    const bool parallel = (size_t)rows * row_bytes > lp::kCopyPart;
+#pragma omp parallel for schedule(static) if (parallel)
+    for (int32_t i = 0; i < rows; i++)
+      memcpy(static_cast<char *>(dst) + i * dst_stride,
+             static_cast<const char *>(src) + i * src_stride, row_bytes);
+  });
+}
+
+lp_status lp_zero(lp_ctx *ctx, void *x, size_t bytes) {
+  return guard(ctx, "zero", [&] {
+    if (bytes == 0) return;
+    LP_CHECK_POINTERS(x);
+    lp::for_parts(bytes, [&](size_t begin, size_t end) {
+      memset(static_cast<char *>(x) + begin, 0, end - begin);
+    });
+  });
+}
