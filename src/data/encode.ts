@@ -1,0 +1,90 @@
+/**
+ * From a sample to token ids and labels, cut to the length of a row.
+ * @module
+ */
+import { ConfigError } from "../config/config_error.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { partsOf } from "./prompts.ts";
+import type { Sample } from "./sample.ts";
+
+/** A label that takes no loss. */
+export const NO_LABEL = -100;
+
+/** Ids and unshifted labels of a sample, without padding. */
+export interface EncodedSample {
+  /** [T] token ids, T at most the row length. */
+  ids: Int32Array;
+  /** [T] the id, or -100 where no loss is taken. */
+  labels: Int32Array;
+  /** Number of tokens before anything was cut or an end token was added. */
+  fullLength: number;
+}
+
+/**
+ * Encodes a sample: its parts one by one without special tokens, joined, cut to `maxLength`. A text
+ * sample that is not `pretrain` then ends with the end token, in place of the last id if full.
+ *
+ * @param tokenizer Not needed for `tokens` samples
+ * @throws {ConfigError} If the tokenizer is missing or has no end-of-sequence token
+ */
+export function encodeSample(
+  sample: Sample,
+  tokenizer: Tokenizer | undefined,
+  maxLength: number,
+): EncodedSample {
+  if (sample.type === "tokens") {
+    return cut(sample.ids, sample.labels, maxLength, undefined);
+  }
+  if (tokenizer === undefined) {
+    throw new ConfigError(`Cannot encode a ${sample.type} sample: it needs a tokenizer`);
+  }
+  if (sample.type === "pretrain") {
+    const ids = tokenizer.encode(sample.text);
+    return cut(ids, ids, maxLength, undefined);
+  }
+  const { eosId, eosText } = tokenizer;
+  if (eosId === undefined || eosText === undefined) {
+    throw new ConfigError(
+      `Cannot encode a ${sample.type} sample: the tokenizer has no eos_token ` +
+        `(set it in tokenizer_config.json)`,
+    );
+  }
+  const parts = partsOf(sample, eosText).map(({ text, learned }) => ({
+    ids: tokenizer.encode(text),
+    learned,
+  }));
+  const ids = new Int32Array(parts.reduce((sum, part) => sum + part.ids.length, 0));
+  const labels = new Int32Array(ids.length).fill(NO_LABEL);
+  let at = 0;
+  for (const part of parts) {
+    ids.set(part.ids, at);
+    if (part.learned) labels.set(part.ids, at);
+    at += part.ids.length;
+  }
+  return cut(ids, labels, maxLength, eosId);
+}
+
+/**
+ * Cuts to `maxLength`. With an end token: a full sample ends with it instead of its last id, also
+ * when nothing was cut; a shorter one is followed by it.
+ *
+ * @param ids [T], @param labels [T]
+ */
+export function cut(
+  ids: Int32Array,
+  labels: Int32Array,
+  maxLength: number,
+  eosId: number | undefined,
+): EncodedSample {
+  const fullLength = ids.length;
+  const length = Math.min(fullLength, maxLength);
+  const total = eosId === undefined || length === maxLength ? length : length + 1;
+  const out = { ids: new Int32Array(total), labels: new Int32Array(total), fullLength };
+  out.ids.set(ids.subarray(0, length));
+  out.labels.set(labels.subarray(0, length));
+  if (eosId !== undefined) {
+    out.ids[total - 1] = eosId;
+    out.labels[total - 1] = eosId;
+  }
+  return out;
+}

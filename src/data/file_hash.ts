@@ -1,0 +1,68 @@
+/**
+ * The hash of a file's content, remembered so that a large file is not read at every start.
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { join, resolve } from "@std/path";
+
+/** Options of {@linkcode hashFile}. */
+export interface HashOptions {
+  /** Directory in which hashes are remembered; undefined: nowhere. */
+  memoryDir?: string | undefined;
+  /** Called while reading, with the bytes that are done. */
+  onProgress?: (bytes: number) => void;
+}
+
+/**
+ * SHA-256 of a file, in hexadecimal. A remembered one is used when path, size, inode and time of
+ * the last change are the same.
+ */
+export function hashFile(path: string, options: HashOptions = {}): string {
+  const { memoryDir, onProgress } = options;
+  const real = resolve(Deno.realPathSync(path));
+  const before = Deno.statSync(real);
+  const state = [real, before.size, before.ino, before.mtime?.getTime(), before.ctime?.getTime()];
+  const name = hashText(real).slice(0, 32) + ".json";
+  const known = memoryDir && recall(join(memoryDir, name), state);
+  if (known) return known;
+  const hash = createHash("sha256");
+  using file = Deno.openSync(real);
+  const buffer = new Uint8Array(8 << 20);
+  let done = 0;
+  for (let got; (got = file.readSync(buffer)) !== null;) {
+    hash.update(buffer.subarray(0, got));
+    onProgress?.(done += got);
+  }
+  const digest = hash.digest("hex");
+  // a file changed a moment ago may change again without a visible trace in its times
+  const isSettled = Date.now() - (before.mtime?.getTime() ?? Infinity) > 2000;
+  if (memoryDir && isSettled && done === before.size) {
+    remember(memoryDir, name, JSON.stringify({ state, digest }));
+  }
+  return digest;
+}
+
+/** SHA-256 of a text, in hexadecimal. */
+export function hashText(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+function recall(path: string, state: unknown[]): string | undefined {
+  try {
+    const known = JSON.parse(Deno.readTextFileSync(path));
+    return JSON.stringify(known.state) === JSON.stringify(state) ? known.digest : undefined;
+  } catch {
+    return undefined; // never seen, or not readable: it is read again
+  }
+}
+
+function remember(dir: string, name: string, text: string): void {
+  try {
+    Deno.mkdirSync(dir, { recursive: true });
+    const temp = join(dir, `${name}.${crypto.randomUUID()}.tmp`);
+    Deno.writeTextFileSync(temp, text);
+    Deno.renameSync(temp, join(dir, name));
+  } catch {
+    // remembering is only for speed
+  }
+}
