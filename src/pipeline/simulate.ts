@@ -98,7 +98,8 @@ export function simulate(
   }
   const passes = stages.map((s) => s.passes);
   const passTime = Math.max(0, ...passes.map((list) => list.at(-1)?.end ?? 0));
-  const busy = passes.flat().reduce((sum, pass) => sum + pass.end - pass.begin, 0);
+  let busy = 0;
+  for (const list of passes) for (const { begin, end } of list) busy += end - begin;
   return {
     passes,
     time: Math.max(0, ...stages.map((s) => s.clock)),
@@ -138,8 +139,8 @@ class StageState {
   inFlight = 0;
   peakInFlight = 0;
   waitsFor = "";
-  /** Sends that are not known to be over: the slot they use, their channel and number. */
-  pending: { slot: number; channel: number; message: number; transfer: number }[] = [];
+  /** Sends that are not known to be over, by the slot they use. */
+  readonly pending = new Map<number, { channel: number; message: number; transfer: number }[]>();
   readonly received = new Map<number, number>();
   readonly remaining = new Map<number, number>();
 
@@ -163,7 +164,7 @@ function advance(s: StageState, channels: Channel[], costs: Costs, sends: SendKi
     const i = s.instructions[s.next]!;
     switch (i.op) {
       case "load":
-        if (!finishSends(s, channels, sends, i.slot)) return moved;
+        if (!finishSends(s, channels, sends, [i.slot])) return moved;
         s.inFlight++;
         s.peakInFlight = Math.max(s.peakInFlight, s.inFlight);
         break;
@@ -200,7 +201,10 @@ function advance(s: StageState, channels: Channel[], costs: Costs, sends: SendKi
         }
         const message = channel.sent.push({ micro: i.micro, at: s.clock }) - 1;
         const stage = i.op === "sendForward" ? p : p - 1;
-        s.pending.push({ slot: i.slot, channel: index, message, transfer: transfer(stage) });
+        const send = { channel: index, message, transfer: transfer(stage) };
+        const earlier = s.pending.get(i.slot);
+        if (earlier) earlier.push(send);
+        else s.pending.set(i.slot, [send]);
         break;
       }
       case "forward":
@@ -215,7 +219,7 @@ function advance(s: StageState, channels: Channel[], costs: Costs, sends: SendKi
         break;
       }
       case "reduceGrads":
-        if (!finishSends(s, channels, sends)) return moved;
+        if (!finishSends(s, channels, sends, s.pending.keys())) return moved;
         s.clock += costs.reduceGrads?.(p) ?? 0;
         break;
       case "step":
@@ -226,21 +230,27 @@ function advance(s: StageState, channels: Channel[], costs: Costs, sends: SendKi
   return moved;
 }
 
-/** Waits for the sends of one slot, or of all; false when one cannot end yet. */
-function finishSends(s: StageState, channels: Channel[], sends: SendKind, slot?: number): boolean {
-  const mine = (x: { slot: number }) => slot === undefined || x.slot === slot;
-  let clock = s.clock;
-  for (const { channel, message, transfer } of s.pending.filter(mine)) {
-    const arrival = channels[channel]!.arrival(message, transfer, sends);
-    if (arrival === undefined) {
-      const to = channel % 2 === 0 ? s.stage + 1 : s.stage - 1;
-      const { micro } = channels[channel]!.sent[message]!;
-      s.waitsFor = `stage ${to} to receive micro-batch ${micro}`;
-      return false;
+/** Waits for the sends of some slots; false when one cannot end yet. */
+function finishSends(
+  s: StageState,
+  channels: Channel[],
+  sends: SendKind,
+  slots: Iterable<number>,
+): boolean {
+  for (const slot of slots) {
+    const pending = s.pending.get(slot) ?? [];
+    while (pending.length > 0) {
+      const { channel, message, transfer } = pending[0]!;
+      const arrival = channels[channel]!.arrival(message, transfer, sends);
+      if (arrival === undefined) {
+        const to = channel % 2 === 0 ? s.stage + 1 : s.stage - 1;
+        const { micro } = channels[channel]!.sent[message]!;
+        s.waitsFor = `stage ${to} to receive micro-batch ${micro}`;
+        return false;
+      }
+      s.clock = Math.max(s.clock, arrival);
+      pending.shift();
     }
-    clock = Math.max(clock, arrival);
   }
-  s.clock = clock;
-  s.pending = s.pending.filter((x) => !mine(x));
   return true;
 }
