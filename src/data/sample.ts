@@ -227,7 +227,7 @@ class Fields {
     if (kindOf(action) !== "an object") {
       this.fail(field, `must be {"inner_thought", "api_name", "api_param", "api_res"}`);
     }
-    if (!Object.hasOwn(action, "api_res")) this.fail(`${field}.api_res`, "is missing");
+    if (action.api_res === undefined) this.fail(`${field}.api_res`, "is missing");
     const result = this.exact([...path, "api_res"]);
     const params = this.#params(`${field}.api_param`, action.api_param, [...path, "api_param"]);
     return {

@@ -1,0 +1,113 @@
+import { assertEquals, assertInstanceOf, assertStringIncludes, assertThrows } from "@std/assert";
+import { ConfigError } from "../../src/config/config_error.ts";
+import { readSample } from "../../src/data/sample.ts";
+
+function read(value: unknown, vocabSize?: number) {
+  const text = JSON.stringify(value);
+  return readSample("a.json", { value, text, index: 3, line: 17, bytes: [0, 1] }, vocabSize);
+}
+
+function action(change: Record<string, unknown>) {
+  const base = { inner_thought: "t", api_name: "f", api_param: {}, api_res: "r" };
+  const rounds = [["ans-api", { actions: [{ ...base, ...change }], ans: "a" }]];
+  return { type: "conver_has_api", api_desc: "d", rounds };
+}
+
+Deno.test("readSample() names file, line, sample and field of what is wrong", () => {
+  const cases: [unknown, string][] = [
+    [[1], "a sample must be an object, but is a list"],
+    ["text", "a sample must be an object, but is text"],
+    [{ text: "x" }, 'field "type" is missing; it must be one of pretrain, instruct,'],
+    [{ type: 5 }, 'field "type" must be one of'],
+    [{ type: "pretrian", text: "x" }, 'but is "pretrian"; did you mean "pretrain"?'],
+    [{ type: "pretrain" }, 'field "text" is missing'],
+    [{ type: "pretrain", text: 5 }, 'field "text" must be text, but is a number'],
+    [{ type: "pretrain", text: "\ud800" }, 'field "text" holds half of a surrogate pair'],
+    [{ type: "instruct", instruct: "x", output: ["y"] }, '"output" must be text, but is a list'],
+    [
+      { type: "instruct", instruct: "x", input: 1, output: "" },
+      '"input" must be text, but is a number',
+    ],
+    [{ type: "conversation" }, 'field "rounds" is missing'],
+    [
+      { type: "conversation", rounds: {} },
+      '"rounds" must be a list of [role, text], but is an object',
+    ],
+    [
+      { type: "conversation", rounds: [["ask"]] },
+      '"rounds[0]" must be [role, text], but is a list of 1',
+    ],
+    [
+      { type: "conversation", rounds: [["ask", "a"], ["asn", "b"]] },
+      '"rounds[1][0]" must be "ask", "ans" or "ans-api", but is "asn"',
+    ],
+    [{ type: "conversation", rounds: [["ask", null]] }, '"rounds[0][1]" must be text, but is null'],
+    [{ type: "ref_qa", rounds: [] }, 'field "reference" is missing'],
+    [{ type: "conver_has_api", rounds: [] }, 'field "api_desc" is missing'],
+    [
+      { type: "conver_has_api", api_desc: "d", rounds: [["ans-api", "x"]] },
+      '"rounds[0][1]" must be {"actions", "ans"}, but is text',
+    ],
+    [
+      action({ api_param: "[1]" }),
+      '"rounds[0][1].actions[0].api_param" must be an object or its JSON text, but is the text of a list',
+    ],
+    [
+      action({ api_param: "{" }),
+      'api_param" must be an object or its JSON text, but the text is not JSON: expected',
+    ],
+    [action({ api_param: 5 }), 'api_param" must be an object or its JSON text, but is a number'],
+    [
+      action({ api_param: undefined }),
+      'api_param" must be an object or its JSON text, but is missing',
+    ],
+    [action({ api_res: undefined }), 'actions[0].api_res" is missing'],
+    [action({ api_name: null }), 'actions[0].api_name" must be text, but is null'],
+    [{ type: "tokens" }, 'field "input_ids" is missing'],
+    [{ type: "tokens", input_ids: [] }, '"input_ids" must hold at least one id'],
+    [
+      { type: "tokens", input_ids: [1, 10] },
+      '"input_ids[1]" must be an id below the vocabulary size 10, but is 10',
+    ],
+    [{ type: "tokens", input_ids: [1, -1] }, '"input_ids[1]" must be an id'],
+    [{ type: "tokens", input_ids: [1.5] }, '"input_ids[0]" must be an id'],
+    [
+      { type: "tokens", input_ids: [1, 2], labels: [1] },
+      '"labels" must be as long as input_ids (2), but has 1',
+    ],
+    [
+      { type: "tokens", input_ids: [1], labels: [-1] },
+      '"labels[0]" must be an id below the vocabulary size 10 or -100',
+    ],
+  ];
+  for (const [value, message] of cases) {
+    const error = assertThrows(() => read(value, 10));
+    assertInstanceOf(error, ConfigError);
+    assertStringIncludes(error.message, "Cannot use sample [3] of a.json (line 17): ");
+    assertStringIncludes(error.message, message);
+  }
+});
+
+Deno.test("readSample() takes api_param as an object or as its JSON text, numbers unchanged", () => {
+  for (const wrap of [(s: string) => s, JSON.stringify]) {
+    const text = `{"type": "conver_has_api", "api_desc": {"b": 1.0, "1": 2}, "rounds": [["ans-api",
+      {"actions": [{"inner_thought": "", "api_name": "f", "api_param":
+      ${wrap('{"z": 3.0, "1": 12345678901234567890}')}, "api_res": {"y": 1e2, "0": 1.50}}],
+      "ans": "a"}]]}`;
+    const value = JSON.parse(text);
+    const sample = readSample("f", { value, text, index: 0, line: 1, bytes: [0, 0] }, undefined);
+    if (sample.type !== "conver_has_api") throw new TypeError(sample.type);
+    const round = sample.rounds[0]!;
+    if (round.role !== "ans-api") throw new TypeError(round.role);
+    assertEquals([...round.actions[0]!.params.keys()], ["z", "1"]);
+    assertEquals(round.actions[0]!.result, '{\n  "y": 100.0,\n  "0": 1.5\n}');
+    assertEquals([...(sample.description as Map<string, unknown>).keys()], ["b", "1"]);
+  }
+});
+
+Deno.test("readSample() takes null for an absent input, and tokens without labels", () => {
+  const sample = read({ type: "instruct", instruct: "i", input: null, output: "o" });
+  assertEquals(sample, { type: "instruct", instruct: "i", input: "", output: "o" });
+  const tokens = read({ type: "tokens", input_ids: [5, 6] });
+  assertEquals(tokens, { type: "tokens", ids: Int32Array.of(5, 6), labels: Int32Array.of(5, 6) });
+});
