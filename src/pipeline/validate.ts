@@ -177,7 +177,8 @@ function orderFaults(
     }
     if (op === end) {
       inFlight--;
-      owner.delete(slot);
+      const held = slotOf.get(micro);
+      if (held !== undefined && owner.get(held) === micro) owner.delete(held);
     }
   });
   done.forEach((mine, micro) => {
