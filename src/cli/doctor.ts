@@ -12,7 +12,8 @@ import {
 } from "../monitor/machine.ts";
 import { describeBackends } from "../tensor/describe_backends.ts";
 import { readFlags } from "./flags.ts";
-import { packedHome, versionText } from "./version.ts";
+import { packedHome } from "./program.ts";
+import { versionText } from "./version.ts";
 
 /**
  * Prints what works on this machine and why the rest does not.

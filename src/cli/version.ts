@@ -1,6 +1,7 @@
 /** What this build is: version, commit, Deno, backends. @module */
-import { dirname, fromFileUrl, join } from "@std/path";
+import { join } from "@std/path";
 import manifest from "../../deno.json" with { type: "json" };
+import { libraryFolder, packedHome, sourceRoot } from "./program.ts";
 
 /** What a build is made of. A packed program holds it in build.json beside its files. */
 export interface Build {
@@ -12,20 +13,6 @@ export interface Build {
   backends: string[];
   /** How the file was packed: "launcher" or "compile"; "sources" when it is not packed. */
   road: "launcher" | "compile" | "sources";
-}
-
-/**
- * The root of a packed program's files, set by the program that unpacked them; undefined when the
- * program runs from its sources.
- */
-export function packedHome(): string | undefined {
-  return Deno.env.get("LLMPIPE_HOME");
-}
-
-/** The folder of the native libraries. */
-export function libraryFolder(): string {
-  const home = packedHome();
-  return home === undefined ? join(sourceRoot(), "build/native/lib") : join(home, "lib");
 }
 
 /** Reads build.json of a packed program, or asks git and the file system about the sources. */
@@ -69,10 +56,6 @@ export async function listBackends(folder: string): Promise<string[]> {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   return names.sort();
-}
-
-function sourceRoot(): string {
-  return dirname(dirname(dirname(fromFileUrl(import.meta.url))));
 }
 
 async function git(root: string, ...args: string[]): Promise<string | undefined> {
