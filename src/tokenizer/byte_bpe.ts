@@ -25,7 +25,7 @@ export class ByteBpe {
   readonly #merger: Merger;
   readonly #cache = new WordCache();
 
-  /** @param parts The model */
+  /** Builds an encoder with an empty cache. */
   constructor(parts: ByteBpeParts) {
     this.#parts = parts;
     this.#merger = new Merger(parts.merges);

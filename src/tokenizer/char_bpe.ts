@@ -48,7 +48,7 @@ export class CharBpe {
   readonly #longestToken: number;
   #spaceIsMeta = false;
 
-  /** @param parts The model */
+  /** Builds an encoder with an empty cache. */
   constructor(parts: CharBpeParts) {
     this.#parts = parts;
     this.#merger = new Merger(parts.merges);

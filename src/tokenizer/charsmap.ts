@@ -15,6 +15,8 @@ export class Charsmap {
   readonly #asciiStays: Uint8Array;
 
   /**
+   * Reads a map.
+   *
    * @param blob Byte length of the trie (u32, little endian), trie, replacements
    * @throws {RangeError} If the length is wrong
    */

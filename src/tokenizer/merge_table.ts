@@ -5,7 +5,7 @@ export class MergeTable {
   readonly #cells: Int32Array;
   readonly #mask: number;
 
-  /** @param count Number of merges that will be added */
+  /** Makes an empty table for `count` merges. */
   constructor(count: number) {
     let capacity = 16;
     while (capacity < count * 2) capacity *= 2;

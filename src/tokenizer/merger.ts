@@ -20,7 +20,7 @@ export class Merger {
   #heapSize = 0;
   readonly #merges: MergeTable;
 
-  /** @param merges The merges of the model */
+  /** Makes a merger for the merges of a model. */
   constructor(merges: MergeTable) {
     this.#merges = merges;
   }

@@ -10,6 +10,8 @@ export class StreamDecoder implements DecodeStream {
   readonly #first: TextSink;
 
   /**
+   * Begins a stream.
+   *
    * @param vocabSize Ids must be smaller
    * @param decoder What makes text of tokens
    * @param tokenOf Token of an id; undefined leaves it out
@@ -39,7 +41,7 @@ export class StreamDecoder implements DecodeStream {
   }
 }
 
-/** @throws {RangeError} If `id` is not an id of the vocabulary */
+/** Checks an id. @throws {RangeError} If it is not one of the vocabulary */
 export function expectId(id: number, vocabSize: number): void {
   if (Number.isInteger(id) && id >= 0 && id < vocabSize) return;
   throw new RangeError(

@@ -76,14 +76,16 @@ export function wholeTokens(
 }
 
 /** Makes a sequence a single token. */
-export const fuse: DecoderStage = (next) => ({
-  text: (fragment) => next.text(fragment),
-  endToken() {},
-  end() {
-    next.endToken();
-    next.end();
-  },
-});
+export function fuse(next: TextSink): TextSink {
+  return {
+    text: (fragment) => next.text(fragment),
+    endToken() {},
+    end() {
+      next.endToken();
+      next.end();
+    },
+  };
+}
 
 /** Removes up to `count` characters `content` from the start of each token. */
 export function stripStart(content: string, count: number): DecoderStage {

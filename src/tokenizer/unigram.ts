@@ -24,6 +24,8 @@ export interface UnigramParts {
   unkId: number | undefined;
   /** [256] id of each byte token, -1 if it has none; for characters that no piece covers. */
   idOfByte: Int32Array | undefined;
+  /** Lowest score of what can be found in text; default: of all pieces. */
+  lowestScore?: number;
   /** Adds scores in single precision, as the SentencePiece library does. */
   singlePrecision?: boolean;
 }
@@ -44,13 +46,14 @@ export class Unigram {
   #from = new Int32Array(256);
   #ids = new Int32Array(256);
 
-  /** @param parts The model */
+  /** Builds an encoder with an empty cache. */
   constructor(parts: UnigramParts) {
     this.#parts = parts;
     this.#round = parts.singlePrecision ? Math.fround : (x) => x;
     this.#scores = Float64Array.from(parts.pieces, ({ score }) => this.#round(score));
     const found = parts.pieces.filter(({ piece }) => piece !== undefined);
-    const lowest = found.reduce((low, { score }) => Math.min(low, score), Infinity);
+    const lowest = parts.lowestScore ??
+      found.reduce((low, { score }) => Math.min(low, score), Infinity);
     this.#unknownScore = this.#round(this.#round(lowest) - UNKNOWN_PENALTY);
     const units = found.reduce((sum, { piece }) => sum + piece!.length, 0);
     this.#trie = new MergeTable(units);

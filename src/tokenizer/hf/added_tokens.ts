@@ -27,7 +27,7 @@ export class TokenFinder {
   readonly #tokens: ReadonlyMap<string, AddedToken>;
   readonly #regex: RegExp;
 
-  /** @param tokens By the text that is searched; at least one */
+  /** Makes a finder of at least one token, each by the text that is searched. */
   constructor(tokens: ReadonlyMap<string, AddedToken>) {
     this.#tokens = tokens;
     const texts = [...tokens.keys()].sort((a, b) => b.length - a.length);

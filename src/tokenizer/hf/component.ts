@@ -7,6 +7,8 @@ export class Component {
   readonly #fields: Record<string, unknown>;
 
   /**
+   * Takes a value of the file.
+   *
    * @param value Must be a JSON object
    * @param path Place in the file
    * @throws {TypeError} If it is not

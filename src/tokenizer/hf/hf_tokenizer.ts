@@ -35,6 +35,8 @@ export class HfTokenizer implements Tokenizer {
   readonly #out = new IdBuffer();
 
   /**
+   * Builds a tokenizer.
+   *
    * @param json The parsed file
    * @param special Names of special tokens and settings of the files next to it
    * @throws {TypeError} If a component is not supported, or broken

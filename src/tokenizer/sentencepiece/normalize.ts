@@ -1,0 +1,68 @@
+/**
+ * The normalizer of SentencePiece models.
+ *
+ * @see google/sentencepiece, src/normalizer.cc
+ * @module
+ */
+import type { Charsmap } from "../charsmap.ts";
+import { META_SPACE } from "../cut_table.ts";
+
+/** Settings of the normalizer. */
+export interface NormalizerSettings {
+  /** Replacements; undefined for none. */
+  charsmap: Charsmap | undefined;
+  /** Removes spaces at both ends, and of several but one. */
+  removeExtraWhitespaces: boolean;
+  /** Puts U+2581 in front, unless nothing is left. */
+  addDummyPrefix: boolean;
+  /** Finds texts that are left as they are; undefined for none. */
+  protectedTexts: RegExp | undefined;
+}
+
+/** A text as the model sees it: rules applied, spaces written as U+2581. */
+export function normalize(text: string, settings: NormalizerSettings): string {
+  const { charsmap, removeExtraWhitespaces: trims, addDummyPrefix, protectedTexts } = settings;
+  let out = "";
+  let afterSpace = trims; // spaces at the start go too
+  const add = (part: string) => {
+    if (afterSpace) part = part.replace(/^ +/, "");
+    if (part === "") return;
+    out += part;
+    afterSpace = trims && part.endsWith(" ");
+  };
+  const apply = (part: string) => {
+    if (charsmap !== undefined) replaceAll(part, charsmap, add);
+    else if (!trims) add(part);
+    else for (const run of part.match(/ +|[^ ]+/g) ?? []) add(run.startsWith(" ") ? " " : run);
+  };
+  let at = 0;
+  for (const match of protectedTexts ? text.matchAll(protectedTexts) : []) {
+    apply(text.slice(at, match.index));
+    add(match[0]);
+    at = match.index + match[0].length;
+  }
+  apply(text.slice(at));
+  if (trims) {
+    out = out.replace(/[ \u2581]+$/, "");
+    if (out === "") return "";
+  }
+  const prefix = addDummyPrefix && text !== "" ? META_SPACE : "";
+  return prefix + out.replaceAll(" ", META_SPACE);
+}
+
+function replaceAll(text: string, charsmap: Charsmap, add: (part: string) => void): void {
+  const bytes = new TextEncoder().encode(text), decoder = new TextDecoder("utf-8", BOM_STAYS);
+  for (let i = 0; i < bytes.length;) {
+    const found = charsmap.find(bytes, i, true);
+    if (found !== undefined) {
+      add(found.text);
+      i += found.length;
+      continue;
+    }
+    const lead = bytes[i]!, width = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    add(width === 1 ? String.fromCharCode(lead) : decoder.decode(bytes.subarray(i, i + width)));
+    i += width;
+  }
+}
+
+const BOM_STAYS: TextDecoderOptions = { ignoreBOM: true };
