@@ -1,6 +1,7 @@
 /** Opens a file of tensors by the format that its name tells. @module */
 import { openSafetensors } from "./safetensors.ts";
 import type { TensorFile } from "./tensor_file.ts";
+import { openTorchFile } from "./torch_file.ts";
 
 /**
  * Opens `.safetensors` files as such, and all others as what torch.save writes.
@@ -8,5 +9,5 @@ import type { TensorFile } from "./tensor_file.ts";
  * @throws {FormatError} If the file is not what its format demands
  */
 export function openTensorFile(path: string): TensorFile {
-  return openSafetensors(path);
+  return path.endsWith(".safetensors") ? openSafetensors(path) : openTorchFile(path);
 }

@@ -1,0 +1,237 @@
+/** What the pickle of a torch file may hold: tensors as views of storages, and little else. @module */
+import { CHUNK_BYTES } from "./file_bytes.ts";
+import { NEW_DICT, type PickleFunction, type PickleHost } from "./pickle.ts";
+import { DTYPE_BITS, elementCount, type StoredType, tensorBytes } from "./tensor_file.ts";
+
+/** A block of bytes that tensors are views of. */
+export interface TorchStorage {
+  /** Its key in the file. */
+  readonly key: string;
+  /** Element type of a typed storage. */
+  readonly dtype: StoredType;
+  /** Bytes of one element. */
+  readonly itemBytes: number;
+  /** Bytes of all elements. */
+  readonly bytes: number;
+}
+
+/** A tensor as the pickle describes it; offset and strides count elements. */
+export interface TorchView {
+  /** Where its elements are. */
+  readonly storage: TorchStorage;
+  /** Element type. */
+  readonly dtype: StoredType;
+  /** The first element. */
+  readonly offset: number;
+  /** Size of each dimension. */
+  readonly shape: readonly number[];
+  /** Distance of neighbours in each dimension. */
+  readonly strides: readonly number[];
+}
+
+/** Element types by the storage classes of torch. */
+const STORAGE_TYPES: Readonly<Record<string, StoredType>> = {
+  DoubleStorage: "F64",
+  FloatStorage: "F32",
+  HalfStorage: "F16",
+  BFloat16Storage: "BF16",
+  LongStorage: "I64",
+  IntStorage: "I32",
+  ShortStorage: "I16",
+  CharStorage: "I8",
+  ByteStorage: "U8",
+  BoolStorage: "BOOL",
+  ComplexFloatStorage: "C64",
+  UntypedStorage: "U8",
+};
+
+/** Element types by the dtypes of torch. */
+const DTYPES: Readonly<Record<string, StoredType>> = {
+  float64: "F64",
+  float32: "F32",
+  float16: "F16",
+  bfloat16: "BF16",
+  int64: "I64",
+  int32: "I32",
+  int16: "I16",
+  int8: "I8",
+  uint64: "U64",
+  uint32: "U32",
+  uint16: "U16",
+  uint8: "U8",
+  bool: "BOOL",
+  complex64: "C64",
+  float8_e4m3fn: "F8_E4M3",
+  float8_e5m2: "F8_E5M2",
+};
+
+/** Modules that hold the storage classes; files saved on a GPU name the second. */
+const STORAGE_MODULES = ["torch", "torch.cuda", "torch.storage"];
+
+/** A class or dtype: known by name, never called. */
+class TorchName {
+  constructor(readonly dtype: StoredType) {}
+}
+
+const REBUILD_VIEW: PickleFunction = {
+  call: ([storage, offset, shape, strides]) => view(storage, undefined, offset, shape, strides),
+};
+
+const FUNCTIONS: Readonly<Record<string, PickleFunction>> = {
+  "collections.OrderedDict": NEW_DICT,
+  "torch.Size": { call: ([sizes]) => sizes },
+  "torch._utils._rebuild_tensor": REBUILD_VIEW,
+  "torch._utils._rebuild_tensor_v2": REBUILD_VIEW,
+  "torch._utils._rebuild_tensor_v3": {
+    call: ([storage, offset, shape, strides, _grad, _hooks, dtype]) =>
+      view(storage, dtype, offset, shape, strides),
+  },
+  "torch._utils._rebuild_parameter": { call: ([tensor]) => tensor },
+};
+
+/** The few names that files of tensors use, and the storages that they mention. */
+export class TorchWorld implements PickleHost {
+  /** The storages by their keys. */
+  readonly storages = new Map<string, TorchStorage>();
+
+  /** A function, storage class or dtype; undefined for all else. */
+  find(module: string, name: string): unknown {
+    const path = `${module}.${name}`;
+    if (Object.hasOwn(FUNCTIONS, path)) return FUNCTIONS[path];
+    const types = STORAGE_MODULES.includes(module) && Object.hasOwn(STORAGE_TYPES, name)
+      ? STORAGE_TYPES
+      : module === "torch" && Object.hasOwn(DTYPES, name)
+      ? DTYPES
+      : undefined;
+    return types && new TorchName(types[name]);
+  }
+
+  /** The storage of `("storage", class, key, device, elements)`. @throws {RangeError} If it is none */
+  load(id: unknown): TorchStorage {
+    const [kind, type, key, , elements, part] = Array.isArray(id) ? id : [];
+    if (kind !== "storage" || !(type instanceof TorchName) || (part ?? null) !== null) {
+      throw new RangeError("its pickle has a persistent id that is no storage");
+    }
+    if (typeof key !== "string" || !/^[\w-]+$/.test(key)) {
+      throw new RangeError(`a storage must have a plain name: it is ${JSON.stringify(key)}`);
+    }
+    const bytes = tensorBytes(type.dtype, [elements]);
+    if (bytes === undefined) {
+      throw new RangeError(`its storage ${key} must fit a file: it has ${elements} elements`);
+    }
+    const known = this.storages.get(key);
+    if (known && (known.bytes !== bytes || known.dtype !== type.dtype)) {
+      throw new RangeError(`its storage ${key} is described in two ways`);
+    }
+    const itemBytes = DTYPE_BITS[type.dtype] / 8;
+    const storage = known ?? { key, dtype: type.dtype, itemBytes, bytes };
+    this.storages.set(key, storage);
+    return storage;
+  }
+}
+
+/**
+ * Checks that a view stays inside its storage.
+ *
+ * @returns Its type, shape and bytes, or what is wrong with it
+ */
+export function placeView(
+  { storage, dtype, offset, shape, strides }: TorchView,
+): { dtype: StoredType; shape: readonly number[]; byteLength: number } | string {
+  const byteLength = tensorBytes(dtype, shape);
+  if (byteLength === undefined) return `must fit a file: its shape is [${shape.join(", ")}]`;
+  if (byteLength > 0) {
+    const last = shape.reduce((at, size, i) => at + (size - 1) * strides[i], offset);
+    const end = (last + 1) * DTYPE_BITS[dtype] / 8;
+    if (!Number.isSafeInteger(end) || end > storage.bytes) {
+      return `must end inside its storage of ${storage.bytes} bytes: it ends at ${end}`;
+    }
+  }
+  return { dtype, shape, byteLength };
+}
+
+/** Whether the elements stand in the storage in order and without gaps. */
+export function isDense({ shape, strides }: TorchView): boolean {
+  if (shape.includes(0)) return true;
+  let step = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    if (shape[i] !== 1 && strides[i] !== step) return false;
+    step *= shape[i];
+  }
+  return true;
+}
+
+/**
+ * Yields the elements of a view that is not dense in row-major order, in pieces that are valid until
+ * the next one is taken. Holds the range of the storage that the view spans.
+ *
+ * @param read Reads bytes of the storage: first byte, number of bytes
+ */
+export function* gather(
+  { offset, shape, strides }: TorchView,
+  itemBytes: number,
+  read: (begin: number, bytes: number) => Uint8Array,
+): Generator<Uint8Array> {
+  const span = shape.reduce((at, size, i) => at + (size - 1) * strides[i], 1);
+  const source = read(offset * itemBytes, span * itemBytes);
+  const total = elementCount(shape);
+  const perPiece = Math.floor(CHUNK_BYTES / itemBytes);
+  const piece = new Uint8Array(Math.min(total, perPiece) * itemBytes);
+  const index = new Array<number>(shape.length).fill(0);
+  let from = 0;
+  let at = 0;
+  for (let n = 0; n < total; n++) {
+    for (let b = 0; b < itemBytes; b++) piece[at++] = source[from * itemBytes + b];
+    if (at === piece.length) {
+      yield piece;
+      at = 0;
+    }
+    for (let i = shape.length - 1; i >= 0; i--) {
+      from += strides[i];
+      if (++index[i] < shape[i]) break;
+      from -= strides[i] * shape[i];
+      index[i] = 0;
+    }
+  }
+  if (at > 0) yield piece.subarray(0, at);
+}
+
+function view(
+  storage: unknown,
+  dtype: unknown,
+  offset: unknown,
+  shape: unknown,
+  strides: unknown,
+): TorchView {
+  if (!isStorage(storage)) throw new RangeError("its pickle makes a tensor of what is no storage");
+  if (!isSizes(shape)) {
+    throw new RangeError(`a tensor must have sizes from 0: they are ${show(shape)}`);
+  }
+  if (!isSizes(strides) || strides.length !== shape.length) {
+    throw new RangeError(
+      `a tensor of ${shape.length} dimensions must have as many strides from 0: they are ` +
+        show(strides),
+    );
+  }
+  if (!isSize(offset)) throw new RangeError(`a tensor must have an offset from 0: it is ${offset}`);
+  const type = dtype instanceof TorchName ? dtype.dtype : storage.dtype;
+  return { storage, dtype: type, offset, shape, strides };
+}
+
+function show(sizes: unknown): string {
+  if (!Array.isArray(sizes)) return typeof sizes;
+  const shown = sizes.slice(0, 8).map((x) => typeof x === "number" ? x : typeof x);
+  return `[${shown.join(", ")}]`;
+}
+
+function isStorage(value: unknown): value is TorchStorage {
+  return typeof value === "object" && value !== null && "itemBytes" in value;
+}
+
+function isSize(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every(isSize);
+}

@@ -1,0 +1,184 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { fromFileUrl, join } from "@std/path";
+import { crc32 } from "node:zlib";
+import { FormatError } from "../../src/formats/format_error.ts";
+import { openSafetensors } from "../../src/formats/safetensors.ts";
+import { openTorchFile } from "../../src/formats/torch_file.ts";
+
+const FIXTURES = fromFileUrl(new URL("../fixtures/convert", import.meta.url));
+
+/** What the message says about each file that must be refused. */
+const REFUSED: Record<string, RegExp> = {
+  "bare_pickle_runpy.bin": /asks for runpy.run_path/,
+  "builtins_eval_protocol4.bin": /asks for builtins.eval/,
+  "build_setstate.pt": /asks for argparse.Namespace/,
+  "crc_mismatch.pt": /checksum of its entry archive\/data\/0/,
+  "deep_nesting.pt": /must hold a dict of tensors/,
+  "deflated_bomb.pt": /must be stored as it is/,
+  "huge_numel.pt": /storage \w+ must fit a file: it has 2305843009213693952 elements/,
+  "long_string_claim.pt": /claims \d+ bytes at byte \d+, beyond the end/,
+  "missing_storage.pt": /has no entry archive\/data\/\w+/,
+  "negative_offset.pt": /an offset from 0: it is -1/,
+  "negative_size.pt": /sizes from 0: they are \[-1, 4\]/,
+  "no_stop.pt": /claims 1 bytes at byte \d+, beyond the end/,
+  "numpy_load.pt": /asks for numpy.load/,
+  "offset_out_of_range.pt": /w must end inside its storage of 16 bytes: it ends at 28/,
+  "os_system_zip.pt": /asks for posix.system/,
+  "path_traversal_key.pt": /plain name: it is "..\/..\/..\/..\/etc\/passwd"/,
+  "stack_underflow.pt": /takes from an empty stack/,
+  "storage_too_short.pt": /data\/0 must have 400 bytes: it has 40/,
+  "stride_out_of_range.pt": /w must end inside its storage of 16 bytes: it ends at 4000008/,
+  "subprocess_legacy.bin": /asks for commands.check_output/,
+  "torch_load_nested.pt": /asks for torch.serialization.load/,
+  "truncated_small.pt": /zip directory is missing|neither a zip/,
+  "truncated_zip.pt": /zip directory is missing/,
+  "unknown_storage.pt": /asks for torch.EvilStorage/,
+};
+
+Deno.test("openTorchFile() refuses every broken file for the stated reason and runs nothing", () => {
+  const files = [...Deno.readDirSync(join(FIXTURES, "broken"))]
+    .map((entry) => entry.name).filter((name) => /\.(pt|bin)$/.test(name));
+  assertEquals(files.sort(), Object.keys(REFUSED).sort());
+  for (const name of files) {
+    const error = assertThrows(() => readAll(join(FIXTURES, "broken", name)), FormatError);
+    assert(REFUSED[name].test(error.message), `${name}: ${error.message}`);
+  }
+  for (const dir of [".", join(FIXTURES, "broken")]) {
+    const names = [...Deno.readDirSync(dir)].map((entry) => entry.name);
+    assert(!names.some((name) => name.includes("was-executed")));
+  }
+});
+
+Deno.test("openTorchFile() reads all dtypes, views, Parameters and values in zip and old format", () => {
+  using expected = openSafetensors(join(FIXTURES, "readable", "expected.safetensors"));
+  const files = [...Deno.readDirSync(join(FIXTURES, "readable"))]
+    .map((entry) => entry.name).filter((name) => name.endsWith(".bin"));
+  assertEquals(files.length, 6);
+  for (const name of files) {
+    using file = openTorchFile(join(FIXTURES, "readable", name));
+    const wanted = [...expected.tensors.keys()].filter((key) => key.startsWith(`${name}|`));
+    assertEquals(
+      [...file.tensors.keys()].map((tensor) => `${name}|${tensor}`).sort(),
+      wanted.sort(),
+    );
+    for (const [tensor, { dtype, shape }] of file.tensors) {
+      const key = `${name}|${tensor}`;
+      assertEquals(shape, expected.tensors.get(key)!.shape, key);
+      assertEquals(dtype, expected.tensors.get(key)!.dtype, key);
+      assertEquals(file.read(tensor), expected.read(key), key);
+    }
+  }
+});
+
+Deno.test("openTorchFile() reads zip64 archives and refuses entries beyond the file", () => {
+  const pickle = tensorPickle([2, 3]);
+  const data = Uint8Array.from({ length: 24 }, (_, i) => i);
+  const entries = { "x/data.pkl": pickle, "x/byteorder": text("little"), "x/data/0": data };
+  withFile(zip64(entries), (path) => {
+    using file = openTorchFile(path);
+    assertEquals(file.read("w"), data);
+    assertEquals(file.tensors.get("w")!.shape, [2, 3]);
+  });
+  withFile(zip64(entries, 1000), (path) => {
+    assertThrows(() => openTorchFile(path), FormatError, "beyond the file");
+  });
+  withFile(zip64({ ...entries, "x/byteorder": text("big") }), (path) => {
+    assertThrows(() => openTorchFile(path), FormatError, "byte order must be little: it is big");
+  });
+  withFile(zip64({ ...entries, "y/data.pkl": pickle }), (path) => {
+    assertThrows(() => openTorchFile(path), FormatError, "must hold one data.pkl: it holds 2");
+  });
+});
+
+Deno.test("openTorchFile() refuses a view that repeats a small storage beyond the file's size", () => {
+  const pickle = tensorPickle([1 << 20, 1 << 20], [0, 0]);
+  withFile(zip64({ "x/data.pkl": pickle, "x/data/0": new Uint8Array(24) }), (path) => {
+    assertThrows(() => openTorchFile(path), FormatError, "repeats itself to 4398046511104 bytes");
+  });
+});
+
+function readAll(path: string): void {
+  using file = openTorchFile(path);
+  for (const name of file.tensors.keys()) file.read(name);
+}
+
+function text(value: string): Uint8Array {
+  return new TextEncoder().encode(value);
+}
+
+/** `{"w": tensor}`: a view of six f32 in storage 0. */
+function tensorPickle(shape: number[], strides: number[] = [3, 1]): Uint8Array {
+  const integer = (n: number) => {
+    const bytes = new Uint8Array(5);
+    bytes[0] = "J".charCodeAt(0);
+    new DataView(bytes.buffer).setInt32(1, n, true);
+    return String.fromCharCode(...bytes);
+  };
+  const string = (value: string) => `\x8c${String.fromCharCode(value.length)}${value}`;
+  const tuple = (...items: string[]) => `(${items.join("")}t`;
+  const storage = tuple(
+    ...[string("storage"), "ctorch\nFloatStorage\n", string("0"), string("cpu"), integer(6)],
+  );
+  const call = tuple(
+    ...[`${storage}Q`, integer(0), tuple(...shape.map(integer)), tuple(...strides.map(integer))],
+  );
+  const code = `\x80\x02}${string("w")}ctorch._utils\n_rebuild_tensor_v2\n${call}Rs.`;
+  return Uint8Array.from(code, (character) => character.charCodeAt(0));
+}
+
+/** An archive of stored entries whose sizes and places stand in zip64 fields. */
+function zip64(entries: Record<string, Uint8Array>, shift = 0): Uint8Array {
+  const parts: Uint8Array[] = [];
+  const directory: Uint8Array[] = [];
+  let at = 0;
+  const add = (part: Uint8Array) => {
+    parts.push(part);
+    at += part.length;
+  };
+  for (const [name, data] of Object.entries(entries)) {
+    const header = at;
+    add(record(30, { 0: 0x04034b50, 26: name.length | 0 }));
+    add(text(name));
+    add(data);
+    const central = record(46, {
+      0: 0x02014b50,
+      16: crc32(data),
+      20: 0xffffffff,
+      24: 0xffffffff,
+      28: name.length | 28 << 16,
+      42: 0xffffffff,
+    });
+    const extra = record(28, {
+      0: 1 | 24 << 16,
+      4: data.length,
+      12: data.length,
+      20: header + shift,
+    });
+    directory.push(central, text(name), extra);
+  }
+  const begin = at;
+  for (const part of directory) add(part);
+  const count = Object.keys(entries).length;
+  const end = at;
+  add(record(56, { 0: 0x06064b50, 24: count, 32: count, 40: end - begin, 48: begin }));
+  add(record(20, { 0: 0x07064b50, 8: end }));
+  add(record(22, { 0: 0x06054b50, 8: 0xffffffff, 12: 0xffffffff, 16: 0xffffffff }));
+  return Uint8Array.from(parts.flatMap((part) => [...part]));
+}
+
+/** Zero bytes with 4-byte numbers at some places. */
+function record(bytes: number, fields: Record<number, number>): Uint8Array {
+  const view = new DataView(new ArrayBuffer(bytes));
+  for (const [at, value] of Object.entries(fields)) view.setUint32(Number(at), value >>> 0, true);
+  return new Uint8Array(view.buffer);
+}
+
+function withFile(bytes: Uint8Array, body: (path: string) => void): void {
+  const path = Deno.makeTempFileSync();
+  try {
+    Deno.writeFileSync(path, bytes);
+    body(path);
+  } finally {
+    Deno.removeSync(path);
+  }
+}
