@@ -243,8 +243,9 @@ export function choice<T extends Record<string, Key<unknown>>>(
   aliases: Readonly<Record<string, keyof T & string>> = {},
 ): Key<CaseOf<T>> {
   const type = `one of ${Object.keys(cases).join(", ")}`;
-  const names: Record<string, string> = { ...aliases };
+  const names: Record<string, string> = {};
   for (const name of Object.keys(cases)) names[name] = name;
+  Object.assign(names, aliases);
   return {
     doc,
     type: `a mapping with type: ${type}`,

@@ -110,7 +110,10 @@ function collect(
       values.set(child, at);
       if (text[skipBlank(text, key.end)] !== ":") continue;
       const value = node.children[++i];
-      if (value && value.kind !== null) collect(value, child, text, keys, values);
+      // An alias has no kind, but it has text.
+      if (value && (value.kind !== null || skipBlank(text, value.start) < value.end)) {
+        collect(value, child, text, keys, values);
+      }
     }
   }
 }
