@@ -8,7 +8,7 @@ import { partsOf } from "./prompts.ts";
 import type { Sample } from "./sample.ts";
 
 /** A label that takes no loss. */
-export const NO_LABEL = -100;
+export const NO_LABEL: number = -100;
 
 /** Ids and unshifted labels of a sample, without padding. */
 export interface EncodedSample {

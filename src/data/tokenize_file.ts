@@ -2,7 +2,6 @@
  * A whole data file, tokenized by as many workers as there are cores, in file order.
  * @module
  */
-import { join, toFileUrl } from "@std/path";
 import { ConfigError } from "../config/config_error.ts";
 import { type JsonSpan, spans } from "../formats/json_stream.ts";
 import {
@@ -13,6 +12,8 @@ import {
 } from "./tokenize_span.ts";
 import type { WorkerAnswer } from "./tokenize_worker.ts";
 
+/** The program of a worker; packing the binary finds and rewrites this address. */
+const WORKER = new URL("./tokenize_worker.ts", import.meta.url);
 /** Files below so many bytes are done before workers would have started. */
 const INLINE_BYTES = 1 << 20;
 /** Spans that wait at each worker: one in work, one to go on with. */
@@ -66,20 +67,8 @@ export async function* tokenizeFile(
   }
 }
 
-/**
- * Where the worker's program is: beside the sources, or, in a bundle, beside it or in
- * $LLMPIPE_HOME as tokenize_worker.js (bundlers do not follow `new Worker`).
- */
-export function workerUrl(): URL {
-  if (import.meta.url.endsWith(".ts")) return new URL("./tokenize_worker.ts", import.meta.url);
-  const home = Deno.env.get("LLMPIPE_HOME");
-  return home
-    ? new URL(toFileUrl(join(home, "tokenize_worker.js")).href)
-    : new URL("./tokenize_worker.js", import.meta.url);
-}
-
 class TokenizeWorker {
-  readonly #worker = new Worker(workerUrl(), { type: "module", name: "tokenize" });
+  readonly #worker = new Worker(WORKER, { type: "module", name: "tokenize" });
   readonly #answers: PromiseWithResolvers<SpanTokens>[] = [];
   #failure: Error | undefined;
 
@@ -95,7 +84,7 @@ class TokenizeWorker {
     this.#worker.onerror = (event) => {
       event.preventDefault();
       const cause = new Error(event.message);
-      const failure = new Error(`Cannot tokenize: a worker failed (${workerUrl()})`, { cause });
+      const failure = new Error(`Cannot tokenize: a worker failed (${WORKER})`, { cause });
       for (const answer of this.#answers.splice(0)) answer.reject(failure);
       this.#failure = failure;
     };
