@@ -19,7 +19,7 @@ export function loadTokenizer(dir: string): Tokenizer {
   const json = join(dir, "tokenizer.json"), model = join(dir, "tokenizer.model");
   const text = readIfThere(json, Deno.readTextFileSync);
   if (text !== undefined) {
-    return loading(json, () => new HfTokenizer(JSON.parse(text), readSpecialTokens(dir)));
+    return loading(json, () => new HfTokenizer(text, readSpecialTokens(dir)));
   }
   const bytes = readIfThere(model, Deno.readFileSync);
   if (bytes !== undefined) return loading(model, () => fromModel(bytes, dir));

@@ -1,6 +1,7 @@
 /** What tokenizer_config.json and special_tokens_map.json say. @module */
 import { join } from "@std/path";
 import { ConfigError } from "../config/config_error.ts";
+import { parseJson } from "../formats/json_exact.ts";
 
 /** A token that the configuration names. */
 export interface NamedToken {
@@ -90,7 +91,7 @@ function readObject(path: string): Record<string, unknown> {
   }
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (cause) {
     throw new ConfigError(`Cannot load tokenizer as ${path} is not JSON: ${message(cause)}`, {
       cause,

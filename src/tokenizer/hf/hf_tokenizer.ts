@@ -12,6 +12,7 @@ import { makeDecoder } from "./decoders.ts";
 import { makeModel, type Model } from "./models.ts";
 import { makeNormalizer, type Normalizer } from "./normalizers.ts";
 import { makeTemplate, type Template } from "./post_processors.ts";
+import { parseTokenizerJson } from "./tokenizer_json.ts";
 import { makePreTokenizer, type MetaPrefix, type PreTokenizer } from "./pre_tokenizers.ts";
 
 /** A tokenizer built from the JSON of tokenizer.json. */
@@ -37,14 +38,16 @@ export class HfTokenizer implements Tokenizer {
   /**
    * Builds a tokenizer.
    *
-   * @param json The parsed file
+   * @param text The file
    * @param special Names of special tokens and settings of the files next to it
+   * @throws {SyntaxError} If it is not JSON
    * @throws {TypeError} If a component is not supported, or broken
    */
-  constructor(json: unknown, special: SpecialTokens) {
+  constructor(text: string, special: SpecialTokens) {
+    const { json, vocab } = parseTokenizerJson(text);
     const file = new Component(json, "");
     const { preTokenizer, byteLevel } = makePreTokenizer(file.maybeChild("pre_tokenizer"));
-    const { model, idOf, readsMeta } = makeModel(file.child("model"), byteLevel);
+    const { model, idOf, readsMeta } = makeModel(file.child("model"), vocab, byteLevel);
     this.#model = model;
     const normalizer = file.maybeChild("normalizer");
     this.#normalizer = normalizer && makeNormalizer(normalizer);
@@ -193,13 +196,19 @@ function addedTokens(
     special: entry.flag("special", false),
   })).filter(({ content }) => content !== "");
   const known = new Set(tokens.map(({ content }) => content));
-  let next = Math.max(...idOf.values(), ...tokens.map(({ id }) => id), -1) + 1;
+  let next = Math.max(largest(idOf.values()), largest(tokens.map(({ id }) => id))) + 1;
   for (const token of special.tokens) {
     if (known.has(token.content)) continue;
     known.add(token.content);
     tokens.push({ ...token, id: idOf.get(token.content) ?? next++ });
   }
   return tokens;
+}
+
+function largest(ids: Iterable<number>): number {
+  let max = -1;
+  for (const id of ids) if (id > max) max = id;
+  return max;
 }
 
 function finder(tokens: AddedToken[], normalize: Normalizer): TokenFinder | undefined {

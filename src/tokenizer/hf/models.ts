@@ -24,25 +24,35 @@ export interface ModelParts {
   readsMeta: boolean;
 }
 
-/** Makes a model. @throws {TypeError} If it is not supported, or broken */
-export function makeModel(component: Component, byteLevel: boolean): ModelParts {
+/**
+ * Makes a model.
+ *
+ * @param vocab The `vocab` of the component if that is an object
+ * @param byteLevel Whether pieces are in the byte alphabet
+ * @throws {TypeError} If it is not supported, or broken
+ */
+export function makeModel(
+  component: Component,
+  vocab: Map<string, number> | undefined,
+  byteLevel: boolean,
+): ModelParts {
   const type = component.raw("type") ?? (component.raw("merges") ? "BPE" : "");
-  if (type === "BPE") return makeBpe(component, byteLevel);
+  if (type === "BPE") return makeBpe(component, vocab, byteLevel);
   if (type === "Unigram" && !byteLevel) return makeUnigram(component);
   throw component.unsupported();
 }
 
-function makeBpe(component: Component, byteLevel: boolean): ModelParts {
+function makeBpe(
+  component: Component,
+  idOf: Map<string, number> | undefined,
+  byteLevel: boolean,
+): ModelParts {
   for (const name of ["dropout", "continuing_subword_prefix", "end_of_word_suffix"]) {
     const value = component.raw(name);
     if (value != null && value !== 0 && value !== "") throw component.unsupportedOption(name);
   }
-  const idOf = new Map<string, number>();
-  for (const [token, id] of Object.entries(component.child("vocab").fields)) {
-    if (!Number.isInteger(id) || (id as number) < 0) {
-      throw new TypeError(`${component.path}.vocab must hold ids: token ${token} has ${id}`);
-    }
-    idOf.set(token, id as number);
+  if (idOf === undefined) {
+    throw new TypeError(`${component.path}.vocab must be an object of tokens and ids`);
   }
   const cuts = new CutTable(), merges = readMerges(component, idOf, cuts);
   const unkText = component.raw("unk_token") ?? undefined;

@@ -1,0 +1,32 @@
+/** `llmpipe tokenize`. @module */
+import { loadTokenizer } from "../tokenizer/mod.ts";
+import { decodeLines, encodeLines, mapLines } from "../tokenizer/tokenize_lines.ts";
+import { readFlags, required, toggle } from "./flags.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** Runs `llmpipe tokenize ARGS`: JSON Lines from stdin to stdout. Returns the exit status. */
+export async function tokenize(args: string[]): Promise<number> {
+  const flags = readFlags(args, {
+    "model-path": required,
+    "special": toggle,
+    "decode": toggle,
+    "skip-special": toggle,
+  });
+  if (flags.decode && flags.special) {
+    throw new UsageError("The option --special cannot be used with --decode");
+  }
+  if (!flags.decode && flags["skip-special"]) {
+    throw new UsageError("The option --skip-special needs --decode");
+  }
+  const tokenizer = loadTokenizer(flags["model-path"]);
+  const mapper = flags.decode
+    ? decodeLines(tokenizer, { skipSpecial: flags["skip-special"] })
+    : encodeLines(tokenizer, { special: flags.special });
+  const encoder = new TextEncoder();
+  for await (const block of mapLines(Deno.stdin.readable, mapper)) {
+    for (let bytes = encoder.encode(block); bytes.length > 0;) {
+      bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
+    }
+  }
+  return 0;
+}
