@@ -52,7 +52,7 @@ export interface SamplerOptions {
   /** false: file order. */
   shuffle: boolean;
   /** gdgpt: the order, the padding and the dropped tail of gdGPT's DistributedSampler. */
-  compat: "gdgpt" | null;
+  compat: "none" | "gdgpt";
   /** Rows of one micro-batch (B). */
   microBatch: number;
   /** Micro-batches per optimizer step and data-parallel rank (M). */

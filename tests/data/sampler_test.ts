@@ -5,7 +5,7 @@ const options: SamplerOptions = {
   rows: 23,
   seed: 3,
   shuffle: true,
-  compat: null,
+  compat: "none",
   microBatch: 2,
   accumulation: 3,
   dataParallel: 2,
