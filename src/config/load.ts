@@ -112,6 +112,7 @@ export function parseConfig(
   const given = (path: string) => hasPath(value, path) ? source(path) : "default";
   const report: Report = {
     source: (path) => hasPath(value, path) ? source(path) : file,
+    given: (path) => hasPath(value, path),
     problem: (text) => problems.push(text),
     warning: (text) => warnings.push(text),
   };

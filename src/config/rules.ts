@@ -9,6 +9,8 @@ import type { ConfigValues } from "./train_keys.ts";
 export interface Report {
   /** Where a key or value was written: "FILE:line:column", "--set #n" or "default". */
   source(path: string): string;
+  /** Whether a key was written, in the file or as an override. */
+  given(path: string): boolean;
   /** Reports what makes the run impossible. */
   problem(text: string): void;
   /** Reports what is legal and probably not meant. */
@@ -40,6 +42,7 @@ export const rules: readonly Rule[] = [
   },
   { needs: ["optimizer", "scheduler"], check: scheduleBounds },
   { needs: ["save_path", "data_path", "model_path"], check: pathsApart },
+  { needs: ["compat", "loss_reduction"], check: compatReduction },
   { needs: ["keep_last_n", "save_every_n_steps", "max_restarts"], check: checkpointKeys },
 ];
 
@@ -173,6 +176,18 @@ function pathsApart(c: ConfigValues, report: Report): void {
     report.problem(
       `Cannot save to ${c.save_path} as ${key} is the same place: give save_path another ` +
         `directory (${report.source("save_path")})`,
+    );
+  }
+}
+
+/** gdGPT gives each micro-batch the same weight. */
+function compatReduction(c: ConfigValues, report: Report): void {
+  if (c.compat === null || c.loss_reduction === "micro_batch") return;
+  if (!report.given("loss_reduction")) c.loss_reduction = "micro_batch";
+  else {
+    report.warning(
+      "loss_reduction: token departs from compat: gdgpt, which averages over micro-batches " +
+        `(${report.source("loss_reduction")})`,
     );
   }
 }

@@ -222,7 +222,7 @@ export const trainKeys = {
   seed: int({ min: 0, max: 2 ** 32 - 1, default: 0, doc: "Seed of weights and of the data order" }),
   loss_reduction: oneOf(["token", "micro_batch"], {
     default: "token",
-    doc: "Mean of the loss over all tokens of a batch, or over the means of its micro-batches",
+    doc: "Mean of the loss over the tokens of a batch, or of its micro-batches (default of compat)",
   }),
   compat: optional(oneOf(["gdgpt"], { doc: "Reproduce the arithmetic and order of gdGPT" })),
   use_grad_ckpt: bool({ default: false, doc: "Recompute activations in the backward pass" }),

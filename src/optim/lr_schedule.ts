@@ -37,6 +37,19 @@ export interface RateSpec {
 }
 
 /**
+ * What a configuration says about the rate.
+ *
+ * @param config The configuration
+ * @param totalSteps Number of updates of the run
+ * @returns What {@linkcode learningRate} needs
+ */
+export function rateSpec(config: TrainConfig, totalSteps: number): RateSpec {
+  const { scheduler, optimizer, compat } = config;
+  const order = compat === "gdgpt" ? "deepspeed" : "schedule";
+  return { scheduler, lr: optimizer.params.lr, totalSteps, order };
+}
+
+/**
  * The learning rate of one update. Updates skipped for an overflow do not count.
  *
  * @param spec The schedule

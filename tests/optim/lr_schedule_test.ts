@@ -1,6 +1,11 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { parseConfig } from "../../src/config/load.ts";
-import { learningRate, type RateSpec, scheduleWarning } from "../../src/optim/lr_schedule.ts";
+import {
+  learningRate,
+  type RateSpec,
+  rateSpec,
+  scheduleWarning,
+} from "../../src/optim/lr_schedule.ts";
 
 interface Table {
   scheduler: string;
@@ -28,9 +33,10 @@ function specOf(table: Table, order: RateSpec["order"]): RateSpec {
     n_epoches: 1,
     max_seq_len: 8,
   });
-  const { scheduler, optimizer } = parseConfig(text, "table");
-  const totalSteps = table.params.total_num_steps ?? 0;
-  return { scheduler, lr: optimizer.params.lr, totalSteps, order };
+  const config = parseConfig(text, "table", order === "deepspeed" ? ["compat=gdgpt"] : []);
+  const spec = rateSpec(config, table.params.total_num_steps ?? 0);
+  assertEquals(spec.order, order);
+  return spec;
 }
 
 function assertRates(spec: RateSpec, expected: readonly number[], name: string): void {
