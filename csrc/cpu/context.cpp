@@ -91,22 +91,10 @@ void set_error(lp_ctx *ctx, const char *what, const char *text) noexcept {
 
 using lp::guard;
 
-// As guard(), for the calls that have no context.
-#define GUARD_WITHOUT_CONTEXT(what, ...)                                                           \
-  try {                                                                                            \
-    __VA_ARGS__ return LP_OK;                                                                      \
-  } catch (const lp::Failure &failure) {                                                           \
-    lp::set_error(nullptr, what, failure.what());                                                  \
-    return failure.status;                                                                         \
-  } catch (const std::exception &error) {                                                          \
-    lp::set_error(nullptr, what, error.what());                                                    \
-    return LP_EDEVICE;                                                                             \
-  }
-
 int32_t lp_abi_version(void) { return LP_ABI_VERSION; }
 
 lp_status lp_describe(char *text, size_t capacity) {
-  GUARD_WITHOUT_CONTEXT("describe", {
+  return lp::attempt(nullptr, "describe", [&] {
     LP_CHECK_POINTERS(text);
     const dnnl_version_t *dnnl = dnnl_version();
     const uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
@@ -119,18 +107,18 @@ lp_status lp_describe(char *text, size_t capacity) {
     json += ", \"cores\": " + std::to_string(lp::usable_cores());
     json += ", \"dtypes\": [\"f32\", \"bf16\", \"f16\"]}]}";
     lp::copy_text(json, text, capacity);
-  })
+  });
 }
 
 lp_status lp_ctx_create(int32_t device, int32_t threads, lp_ctx **out) {
-  GUARD_WITHOUT_CONTEXT("ctx_create", {
+  return lp::attempt(nullptr, "ctx_create", [&] {
     LP_CHECK_POINTERS(out);
     LP_CHECK(device == 0, "device must be 0 on the CPU backend, found %d", device);
     LP_CHECK(threads >= 0, "threads must be >= 0, found %d", threads);
     auto ctx = std::make_unique<lp_ctx>();
     ctx->threads = threads ? threads : lp::usable_cores();
     *out = ctx.release();
-  })
+  });
 }
 
 lp_status lp_ctx_destroy(lp_ctx *ctx) {

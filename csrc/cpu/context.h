@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include <exception>
+#include <initializer_list>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -69,9 +70,10 @@ void unmap_memory(void *ptr, size_t bytes);
 struct lp_ctx {
   int threads = 1;
 
-  // Workspace of the op itself, and a second one for a product that an op calls on the way.
+  // Workspace of the op itself, and those of a product that an op calls on the way.
   lp::Workspace op_workspace;
   lp::Workspace gemm_workspace;
+  lp::Workspace scratchpad; // what oneDNN asks for
   template <class T> T *workspace(size_t count) {
     return static_cast<T *>(op_workspace.get(count * sizeof(T)));
   }
@@ -91,18 +93,17 @@ namespace lp {
 // Stores the text that lp_last_error(ctx) gives; ctx null: of the calls that have none.
 void set_error(lp_ctx *ctx, const char *what, const char *text) noexcept;
 
-// Runs an op and makes whatever it throws a status and a text. `what` is the ABI name without lp_.
-template <class Run> lp_status guard(lp_ctx *ctx, const char *what, Run &&run) noexcept {
+// Runs a call and makes whatever it throws a status and a text. `what` is the ABI name without lp_;
+// ctx may be null, for the calls that have none.
+template <class Run> lp_status attempt(lp_ctx *ctx, const char *what, Run &&run) noexcept {
   try {
-    if (ctx == nullptr) fail(LP_EINVAL, "ctx must not be null");
-    omp_set_num_threads(ctx->threads); // per calling thread, so for each call
     run();
     return LP_OK;
   } catch (const Failure &failure) {
     set_error(ctx, what, failure.what());
     return failure.status;
   } catch (const std::bad_alloc &) {
-    set_error(ctx, what, "memory for the workspace could not be had");
+    set_error(ctx, what, "memory could not be had");
     return LP_ENOMEM;
   } catch (const std::exception &error) {
     set_error(ctx, what, error.what());
@@ -113,6 +114,15 @@ template <class Run> lp_status guard(lp_ctx *ctx, const char *what, Run &&run) n
   }
 }
 
+// Runs an op of ctx.
+template <class Run> lp_status guard(lp_ctx *ctx, const char *what, Run &&run) noexcept {
+  return attempt(ctx, what, [&] {
+    if (ctx == nullptr) fail(LP_EINVAL, "ctx must not be null");
+    omp_set_num_threads(ctx->threads); // per calling thread, so for each call
+    run();
+  });
+}
+
 #define LP_CHECK(condition, ...)                                                                   \
   do {                                                                                             \
     if (!(condition)) ::lp::fail(LP_EINVAL, __VA_ARGS__);                                          \
@@ -121,7 +131,7 @@ template <class Run> lp_status guard(lp_ctx *ctx, const char *what, Run &&run) n
 // LP_EINVAL, naming the list, when one of the pointers is null.
 #define LP_CHECK_POINTERS(...)                                                                     \
   do {                                                                                             \
-    for (const void *pointer : {__VA_ARGS__})                                                      \
+    for (const void *pointer : std::initializer_list<const void *>{__VA_ARGS__})                   \
       if (pointer == nullptr)                                                                      \
         ::lp::fail(LP_EINVAL, "a pointer is null; required are " #__VA_ARGS__);                    \
   } while (0)

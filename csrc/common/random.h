@@ -1,0 +1,46 @@
+// Philox4x32-10 (Salmon et al., SC'11) and Box-Muller: random numbers as a function of a counter.
+#ifndef LLMPIPE_COMMON_RANDOM_H
+#define LLMPIPE_COMMON_RANDOM_H
+
+#include "common/math.h"
+
+namespace lp {
+
+struct Philox {
+  uint32_t word[4];
+};
+
+// The 128 random bits of block `counter` of stream `seed`.
+LP_HD Philox philox(uint64_t seed, uint64_t counter) {
+  uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = 0, c3 = 0;
+  uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+  for (int round = 0; round < 10; round++) {
+    const uint64_t p0 = (uint64_t)0xd2511f53u * c0;
+    const uint64_t p1 = (uint64_t)0xcd9e8d57u * c2;
+    c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+    c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+    c1 = (uint32_t)p1;
+    c3 = (uint32_t)p0;
+    k0 += 0x9e3779b9u;
+    k1 += 0xbb67ae85u;
+  }
+  return {{c0, c1, c2, c3}};
+}
+
+// Uniform in (0, 1], 24 bits: never 0, so its logarithm is finite.
+LP_HD float uniform(uint32_t word) { return (float)((word >> 8) + 1) * 0x1p-24f; }
+
+// Four standard normal numbers: block `counter` holds those of elements 4 counter .. 4 counter + 3.
+LP_HD void normal_block(uint64_t seed, uint64_t counter, float out[4]) {
+  const Philox bits = philox(seed, counter);
+  for (int i = 0; i < 4; i += 2) {
+    const float radius = sqrtf(-2.0f * log(uniform(bits.word[i])));
+    float sine, cosine;
+    sin_cos_turns(uniform(bits.word[i + 1]), &sine, &cosine);
+    out[i] = radius * cosine;
+    out[i + 1] = radius * sine;
+  }
+}
+
+} // namespace lp
+#endif

@@ -1,0 +1,105 @@
+// Activations of the MLP: SwiGLU and GELU. Formulas: common/activation.h
+#include "common/activation.h"
+
+#include "cpu/context.h"
+#include "cpu/dtype.h"
+#include "cpu/ranges.h"
+
+namespace lp {
+
+namespace {
+template <class T> void swiglu_row(const T *gate, const T *up, T *y, int F) {
+  for (int f = 0; f < F; f++) y[f] = from_float<T>(silu(to_float(gate[f])) * to_float(up[f]));
+}
+
+template <class T>
+void swiglu_backward_row(const T *dy, const T *gate, const T *up, T *dgate, T *dup, int F) {
+#pragma omp simd // dx overlaps nothing
+  for (int f = 0; f < F; f++) {
+    const float g = to_float(gate[f]), d = to_float(dy[f]), u = to_float(up[f]);
+    const float s = sigmoid(g);
+    dgate[f] = from_float<T>(d * u * silu_derivative(g, s));
+    dup[f] = from_float<T>(d * g * s);
+  }
+}
+
+void check_sizes(int32_t N, int32_t F) {
+  LP_CHECK(N >= 0, "N must be >= 0, found %d", N);
+  LP_CHECK(F >= 0 && F <= INT32_MAX / 2, "F must be in 0..2^30 - 1, found %d", F);
+}
+} // namespace
+
+} // namespace lp
+
+using namespace lp;
+
+lp_status lp_swiglu_forward(lp_ctx *ctx, const void *x, void *y, int32_t N, int32_t F,
+                            lp_dtype dtype) {
+  return guard(ctx, "swiglu_forward", [&] {
+    with_type(dtype, [&](auto type) {
+      using T = decltype(type);
+      check_sizes(N, F);
+      if (N == 0 || F == 0) return;
+      LP_CHECK_POINTERS(x, y);
+      const T *in = static_cast<const T *>(x);
+      T *out = static_cast<T *>(y);
+#pragma omp parallel for schedule(static) if ((size_t)N * F > kSerial)
+      for (int32_t n = 0; n < N; n++) {
+        const T *row = in + (size_t)n * 2 * F;
+        swiglu_row(row, row + F, out + (size_t)n * F, F);
+      }
+    });
+  });
+}
+
+lp_status lp_swiglu_backward(lp_ctx *ctx, const void *dy, const void *x, void *dx, int32_t N,
+                             int32_t F, lp_dtype dtype) {
+  return guard(ctx, "swiglu_backward", [&] {
+    with_type(dtype, [&](auto type) {
+      using T = decltype(type);
+      check_sizes(N, F);
+      if (N == 0 || F == 0) return;
+      LP_CHECK_POINTERS(dy, x, dx);
+      const T *in = static_cast<const T *>(x), *grad = static_cast<const T *>(dy);
+      T *out = static_cast<T *>(dx);
+#pragma omp parallel for schedule(static) if ((size_t)N * F > kSerial)
+      for (int32_t n = 0; n < N; n++) {
+        const size_t at = (size_t)n * 2 * F;
+        swiglu_backward_row(grad + (size_t)n * F, in + at, in + at + F, out + at, out + at + F, F);
+      }
+    });
+  });
+}
+
+lp_status lp_gelu_forward(lp_ctx *ctx, const void *x, void *y, size_t n, lp_dtype dtype) {
+  return guard(ctx, "gelu_forward", [&] {
+    with_type(dtype, [&](auto type) {
+      using T = decltype(type);
+      if (n == 0) return;
+      LP_CHECK_POINTERS(x, y);
+      for_ranges(n, [=](size_t begin, size_t end) {
+        const T *in = static_cast<const T *>(x);
+        T *out = static_cast<T *>(y);
+        for (size_t i = begin; i < end; i++) out[i] = from_float<T>(gelu(to_float(in[i])));
+      });
+    });
+  });
+}
+
+lp_status lp_gelu_backward(lp_ctx *ctx, const void *dy, const void *x, void *dx, size_t n,
+                           lp_dtype dtype) {
+  return guard(ctx, "gelu_backward", [&] {
+    with_type(dtype, [&](auto type) {
+      using T = decltype(type);
+      if (n == 0) return;
+      LP_CHECK_POINTERS(dy, x, dx);
+      for_ranges(n, [=](size_t begin, size_t end) {
+        const T *in = static_cast<const T *>(x), *grad = static_cast<const T *>(dy);
+        T *out = static_cast<T *>(dx);
+#pragma omp simd // dx is dy or overlaps nothing
+        for (size_t i = begin; i < end; i++)
+          out[i] = from_float<T>(to_float(grad[i]) * gelu_derivative(to_float(in[i])));
+      });
+    });
+  });
+}

@@ -1,0 +1,49 @@
+// Bias: added to every row; its gradient is the sum over the rows.
+#include "cpu/context.h"
+#include "cpu/dtype.h"
+#include "cpu/row_sums.h"
+
+using namespace lp;
+
+namespace {
+void check_sizes(int32_t N, int32_t F) {
+  LP_CHECK(N >= 0, "N must be >= 0, found %d", N);
+  LP_CHECK(F >= 0, "F must be >= 0, found %d", F);
+}
+} // namespace
+
+lp_status lp_bias_forward(lp_ctx *ctx, void *y, const void *b, int32_t N, int32_t F,
+                          lp_dtype dtype) {
+  return guard(ctx, "bias_forward", [&] {
+    with_type(dtype, [&](auto type) {
+      using T = decltype(type);
+      check_sizes(N, F);
+      if (N == 0 || F == 0) return;
+      LP_CHECK_POINTERS(y, b);
+      const T *bias = static_cast<const T *>(b);
+#pragma omp parallel for schedule(static) if ((size_t)N * F > kSerial)
+      for (int32_t n = 0; n < N; n++) {
+        T *row = static_cast<T *>(y) + (size_t)n * F;
+#pragma omp simd // b is no part of y
+        for (int32_t f = 0; f < F; f++) row[f] = from_float<T>(to_float(row[f]) + to_float(bias[f]));
+      }
+    });
+  });
+}
+
+lp_status lp_bias_backward(lp_ctx *ctx, const void *dy, float *db, int32_t N, int32_t F,
+                           lp_dtype dtype) {
+  return guard(ctx, "bias_backward", [&] {
+    with_type(dtype, [&](auto type) {
+      using T = decltype(type);
+      check_sizes(N, F);
+      if (N == 0 || F == 0) return;
+      LP_CHECK_POINTERS(dy, db);
+      sum_over_rows<1>(ctx, N, F, {db}, [&](int n, float *sums) {
+        const T *row = static_cast<const T *>(dy) + (size_t)n * F;
+#pragma omp simd
+        for (int32_t f = 0; f < F; f++) sums[f] += to_float(row[f]);
+      });
+    });
+  });
+}

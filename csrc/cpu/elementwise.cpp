@@ -1,0 +1,136 @@
+// Elementwise ops: fill, cast, add, scale, random numbers, sum of squares. All are bound by memory.
+#include "common/random.h"
+#include "cpu/context.h"
+#include "cpu/dtype.h"
+#include "cpu/ranges.h"
+
+namespace lp {
+
+namespace {
+template <class To, class From> void cast(To *dst, const From *src, size_t n) {
+  for_ranges(n, [=](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; i++) dst[i] = from_float<To>(to_float(src[i]));
+  });
+}
+
+// Elements begin..end-1 of a tensor whose first one is number `first` of the stream.
+template <class T>
+void fill_normal(T *x, size_t begin, size_t end, uint64_t seed, uint64_t first, float mean,
+                 float std) {
+  constexpr size_t kBlocks = 64;
+  float normal[kBlocks * 4];
+  for (size_t i = begin; i < end;) {
+    const uint64_t counter = (first + i) / 4;
+    for (size_t j = 0; j < kBlocks; j++) normal_block(seed, counter + j, normal + 4 * j);
+    const size_t skipped = (first + i) % 4;
+    const size_t count = std::min(end - i, kBlocks * 4 - skipped);
+    for (size_t j = 0; j < count; j++) x[i + j] = from_float<T>(mean + std * normal[skipped + j]);
+    i += count;
+  }
+}
+
+template <class T> double block_sum_squares(const T *x, size_t n) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (size_t i = 0; i < n; i++) {
+    const double value = to_float(x[i]);
+    sum += value * value;
+  }
+  return sum;
+}
+} // namespace
+
+} // namespace lp
+
+using namespace lp;
+
+lp_status lp_fill(lp_ctx *ctx, void *x, float value, size_t n, lp_dtype dtype) {
+  return guard(ctx, "fill", [&] {
+    with_type(dtype, [&](auto type) {
+      using T = decltype(type);
+      if (n == 0) return;
+      LP_CHECK_POINTERS(x);
+      for_ranges(n, [=](size_t begin, size_t end) {
+        std::fill(static_cast<T *>(x) + begin, static_cast<T *>(x) + end, from_float<T>(value));
+      });
+    });
+  });
+}
+
+lp_status lp_cast(lp_ctx *ctx, void *dst, const void *src, size_t n, lp_dtype dst_dtype,
+                  lp_dtype src_dtype) {
+  return guard(ctx, "cast", [&] {
+    with_type(dst_dtype, [&](auto to) {
+      with_type(src_dtype, [&](auto from) {
+        if (n == 0) return;
+        LP_CHECK_POINTERS(dst, src);
+        cast(static_cast<decltype(to) *>(dst), static_cast<const decltype(from) *>(src), n);
+      });
+    });
+  });
+}
+
+lp_status lp_add(lp_ctx *ctx, const void *a, const void *b, void *y, size_t n, lp_dtype dtype) {
+  return guard(ctx, "add", [&] {
+    with_type(dtype, [&](auto type) {
+      using T = decltype(type);
+      if (n == 0) return;
+      LP_CHECK_POINTERS(a, b, y);
+      for_ranges(n, [=](size_t begin, size_t end) {
+        const T *first = static_cast<const T *>(a), *second = static_cast<const T *>(b);
+        T *sum = static_cast<T *>(y);
+        for (size_t i = begin; i < end; i++)
+          sum[i] = from_float<T>(to_float(first[i]) + to_float(second[i]));
+      });
+    });
+  });
+}
+
+lp_status lp_scale(lp_ctx *ctx, void *x, float s, size_t n, lp_dtype dtype) {
+  return guard(ctx, "scale", [&] {
+    with_type(dtype, [&](auto type) {
+      using T = decltype(type);
+      if (n == 0) return;
+      LP_CHECK_POINTERS(x);
+      for_ranges(n, [=](size_t begin, size_t end) {
+        T *values = static_cast<T *>(x);
+        for (size_t i = begin; i < end; i++) values[i] = from_float<T>(to_float(values[i]) * s);
+      });
+    });
+  });
+}
+
+lp_status lp_random_normal(lp_ctx *ctx, void *x, size_t n, uint64_t seed, uint64_t first,
+                           float mean, float std, lp_dtype dtype) {
+  return guard(ctx, "random_normal", [&] {
+    with_type(dtype, [&](auto type) {
+      using T = decltype(type);
+      if (n == 0) return;
+      LP_CHECK_POINTERS(x);
+      for_ranges(n, [=](size_t begin, size_t end) {
+        fill_normal(static_cast<T *>(x), begin, end, seed, first, mean, std);
+      });
+    });
+  });
+}
+
+lp_status lp_sum_squares(lp_ctx *ctx, const void *x, double *out, size_t n, lp_dtype dtype) {
+  return guard(ctx, "sum_squares", [&] {
+    with_type(dtype, [&](auto type) {
+      using T = decltype(type);
+      LP_CHECK_POINTERS(out);
+      *out = 0;
+      if (n == 0) return;
+      LP_CHECK_POINTERS(x);
+      constexpr size_t kBlock = 65536; // the order of the sum: within blocks, then over them
+      const long blocks = (long)((n + kBlock - 1) / kBlock);
+      double *sums = ctx->workspace<double>((size_t)blocks);
+#pragma omp parallel for schedule(static) if (blocks > 1)
+      for (long i = 0; i < blocks; i++) {
+        const size_t begin = (size_t)i * kBlock;
+        sums[i] = block_sum_squares(static_cast<const T *>(x) + begin, std::min(kBlock, n - begin));
+      }
+      for (long i = 0; i < blocks; i++) *out += sums[i];
+    });
+  });
+}

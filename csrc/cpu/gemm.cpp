@@ -1,0 +1,273 @@
+// Matrix products by oneDNN.
+//
+// Making a primitive costs 0.2 ms, more than many products: each shape is made once and kept.
+// oneDNN adds in f32 whatever the storage type. Where it has no kernel of its own for a type on this
+// processor (f16; bf16 below AVX-512), panels of the operands are widened to f32 and multiplied as
+// such, rather than by its element-by-element reference.
+#include "cpu/gemm.h"
+
+#include <dnnl.hpp>
+#include <string.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "cpu/dtype.h"
+#include "cpu/ranges.h"
+
+namespace lp {
+
+using dnnl::memory;
+
+bool Product::operator==(const Product &other) const {
+  return memcmp(this, &other, sizeof other) == 0;
+}
+
+namespace {
+// A product of one shape, ready to be run on any addresses.
+struct Primitive {
+  dnnl::matmul matmul;
+  memory a, b, c, scratchpad;
+  size_t scratchpad_bytes;
+};
+
+struct HashProduct {
+  size_t operator()(const Product &product) const {
+    return std::hash<std::string_view>()(
+        std::string_view(reinterpret_cast<const char *>(&product), sizeof product));
+  }
+};
+
+constexpr size_t kMostPrimitives = 1024; // prompts of every length: forget them all beyond that
+} // namespace
+
+struct Gemm {
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  dnnl::stream stream{engine};
+  std::unordered_map<Product, std::unique_ptr<Primitive>, HashProduct> primitives; // null: widen
+};
+
+void close(Gemm *gemm) { delete gemm; }
+
+namespace {
+memory::data_type type_of(lp_dtype dtype) {
+  return dtype == LP_F32    ? memory::data_type::f32
+         : dtype == LP_BF16 ? memory::data_type::bf16
+                            : memory::data_type::f16;
+}
+
+memory::desc describe(lp_dtype dtype, int64_t batch, int64_t rows, int64_t cols, int64_t stride,
+                      bool transposed, uint64_t batch_stride, bool batched) {
+  const int64_t row = transposed ? 1 : stride, col = transposed ? stride : 1;
+  if (!batched) return {{rows, cols}, type_of(dtype), memory::dims{row, col}};
+  const int64_t shared = batch_stride == 0 ? 1 : batch; // 0: one matrix for all
+  const int64_t step = batch_stride == 0 ? rows * cols : (int64_t)batch_stride;
+  return {{shared, rows, cols}, type_of(dtype), memory::dims{step, row, col}};
+}
+
+// alpha and beta as operations on the sums, before they are rounded.
+dnnl::primitive_attr attributes(float alpha, float beta) {
+  dnnl::post_ops post;
+#if DNNL_VERSION_MAJOR >= 3
+  if (alpha != 1) post.append_eltwise(dnnl::algorithm::eltwise_linear, alpha, 0);
+#else
+  if (alpha != 1) post.append_eltwise(1, dnnl::algorithm::eltwise_linear, alpha, 0);
+#endif
+  if (beta != 0) post.append_sum(beta);
+  dnnl::primitive_attr attr;
+  attr.set_post_ops(post);
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attr;
+}
+
+// Null when oneDNN has nothing but its reference for this product.
+std::unique_ptr<Primitive> make(const dnnl::engine &engine, const Product &p) {
+  const bool batched = p.batch > 1;
+  const auto a = describe(p.in_dtype, p.batch, p.rows, p.inner, p.lda, p.trans_a, p.batch_a, batched);
+  const auto b = describe(p.in_dtype, p.batch, p.inner, p.cols, p.ldb, p.trans_b, p.batch_b, batched);
+  const auto c = describe(p.out_dtype, p.batch, p.rows, p.cols, p.ldc, false, p.batch_c, batched);
+  try {
+    const auto attr = attributes(p.alpha, p.beta);
+#if DNNL_VERSION_MAJOR >= 3
+    const dnnl::matmul::primitive_desc desc(engine, a, b, c, attr);
+#else
+    const dnnl::matmul::primitive_desc desc(dnnl::matmul::desc(a, b, c), attr, engine);
+#endif
+    if (strncmp(desc.impl_info_str(), "ref", 3) == 0) return nullptr;
+    const auto scratchpad = desc.scratchpad_desc();
+    return std::unique_ptr<Primitive>(new Primitive{
+        dnnl::matmul(desc), memory(a, engine, nullptr), memory(b, engine, nullptr),
+        memory(c, engine, nullptr), memory(scratchpad, engine, nullptr), scratchpad.get_size()});
+  } catch (const dnnl::error &error) {
+    if (error.status == dnnl_unimplemented) return nullptr;
+    throw;
+  }
+}
+
+// False when oneDNN has no kernel for this product.
+bool multiply_by_onednn(lp_ctx *ctx, const Product &product, const void *A, const void *B,
+                        void *C) {
+  if (!ctx->gemm) ctx->gemm.reset(new Gemm);
+  Gemm &gemm = *ctx->gemm;
+  auto found = gemm.primitives.find(product);
+  if (found == gemm.primitives.end()) {
+    if (gemm.primitives.size() >= kMostPrimitives) gemm.primitives.clear();
+    found = gemm.primitives.emplace(product, make(gemm.engine, product)).first;
+  }
+  Primitive *primitive = found->second.get();
+  if (primitive == nullptr) return false;
+  primitive->a.set_data_handle(const_cast<void *>(A));
+  primitive->b.set_data_handle(const_cast<void *>(B));
+  primitive->c.set_data_handle(C);
+  primitive->scratchpad.set_data_handle(
+      primitive->scratchpad_bytes ? ctx->scratchpad.get(primitive->scratchpad_bytes) : nullptr);
+  primitive->matmul.execute(gemm.stream, {{DNNL_ARG_SRC, primitive->a},
+                                          {DNNL_ARG_WEIGHTS, primitive->b},
+                                          {DNNL_ARG_DST, primitive->c},
+                                          {DNNL_ARG_SCRATCHPAD, primitive->scratchpad}});
+  gemm.stream.wait();
+  return true;
+}
+
+// One matrix of a batch.
+const void *part(const void *base, uint64_t stride, int i, lp_dtype dtype) {
+  return static_cast<const char *>(base) + stride * (uint64_t)i * bytes_of(dtype);
+}
+
+// dst [rows, cols] = the f32 values of src, row stride `stride`.
+void widen(const void *src, float *dst, int rows, int cols, int stride, lp_dtype dtype) {
+  with_type(dtype, [&](auto type) {
+    const auto *from = static_cast<const decltype(type) *>(src);
+#pragma omp parallel for schedule(static) if ((size_t)rows * cols > kSerial)
+    for (int i = 0; i < rows; i++)
+      load_row(from + (size_t)i * stride, dst + (size_t)i * cols, (size_t)cols);
+  });
+}
+
+// C [rows, cols] = src + beta C, rounded to dtype.
+void narrow(const float *src, void *C, int rows, int cols, int stride, float beta, lp_dtype dtype) {
+  with_type(dtype, [&](auto type) {
+    using T = decltype(type);
+#pragma omp parallel for schedule(static) if ((size_t)rows * cols > kSerial)
+    for (int i = 0; i < rows; i++) {
+      T *to = static_cast<T *>(C) + (size_t)i * stride;
+      const float *from = src + (size_t)i * cols;
+      if (beta == 0) store_row(from, to, (size_t)cols);
+      else
+        for (int j = 0; j < cols; j++) to[j] = from_float<T>(from[j] + beta * to_float(to[j]));
+    }
+  });
+}
+
+// One matrix, by panels of rows of A and columns of B that are widened to f32.
+void multiply_widened(lp_ctx *ctx, const Product &p, const void *A, const void *B, void *C) {
+  constexpr size_t kPanel = size_t{2} << 20; // elements of a panel: larger than a cache, not large
+  const int most = (int)std::max<size_t>(64, kPanel / (size_t)p.inner);
+  const int row_panel = std::min(p.rows, most), col_panel = std::min(p.cols, most);
+  const bool direct = p.out_dtype == LP_F32;
+  const size_t a_size = (size_t)row_panel * p.inner, b_size = (size_t)col_panel * p.inner;
+  const size_t c_size = direct ? 0 : (size_t)row_panel * col_panel;
+  float *a = static_cast<float *>(ctx->gemm_workspace.get((a_size + b_size + c_size) * 4));
+  float *b = a + a_size, *c = b + b_size;
+  const size_t in_bytes = bytes_of(p.in_dtype), out_bytes = bytes_of(p.out_dtype);
+  for (int j = 0; j < p.cols; j += col_panel) {
+    const int cols = std::min(col_panel, p.cols - j);
+    const char *from_b = static_cast<const char *>(B) + (p.trans_b ? (size_t)j * p.ldb : j) * in_bytes;
+    if (p.trans_b) widen(from_b, b, cols, p.inner, p.ldb, p.in_dtype);
+    else widen(from_b, b, p.inner, cols, p.ldb, p.in_dtype);
+    for (int i = 0; i < p.rows; i += row_panel) {
+      const int rows = std::min(row_panel, p.rows - i);
+      if (j == 0 || row_panel < p.rows) {
+        const char *from_a =
+            static_cast<const char *>(A) + (p.trans_a ? i : (size_t)i * p.lda) * in_bytes;
+        if (p.trans_a) widen(from_a, a, p.inner, rows, p.lda, p.in_dtype);
+        else widen(from_a, a, rows, p.inner, p.lda, p.in_dtype);
+      }
+      char *to = static_cast<char *>(C) + ((size_t)i * p.ldc + j) * out_bytes;
+      Product panel = p;
+      panel.rows = rows;
+      panel.cols = cols;
+      panel.lda = p.trans_a ? rows : p.inner;
+      panel.ldb = p.trans_b ? p.inner : cols;
+      panel.in_dtype = panel.out_dtype = LP_F32;
+      if (!direct) {
+        panel.ldc = cols;
+        panel.beta = 0;
+      }
+      if (!multiply_by_onednn(ctx, panel, a, b, direct ? (void *)to : c))
+        fail(LP_EDEVICE, "oneDNN has no f32 product of [%d, %d] by [%d, %d] on this processor", rows,
+             p.inner, p.inner, cols);
+      if (!direct) narrow(c, to, rows, cols, p.ldc, p.beta, p.out_dtype);
+    }
+  }
+}
+
+// C = beta C, what is left of a product of nothing.
+void scale_only(const Product &p, void *C) {
+  with_type(p.out_dtype, [&](auto type) {
+    using T = decltype(type);
+    for (int64_t i = 0; i < p.batch; i++)
+      for (int64_t n = 0; n < p.rows; n++) {
+        T *row = static_cast<T *>(C) + (size_t)i * p.batch_c + (size_t)n * p.ldc;
+        for (int64_t j = 0; j < p.cols; j++)
+          row[j] = p.beta == 0 ? from_float<T>(0) : from_float<T>(p.beta * to_float(row[j]));
+      }
+  });
+}
+
+void check(const Product &p) {
+  LP_CHECK(p.rows >= 0 && p.cols >= 0 && p.inner >= 0 && p.batch >= 0,
+           "rows, cols, inner and batch must be >= 0, found %d, %d, %d, %d", p.rows, p.cols, p.inner,
+           p.batch);
+  LP_CHECK(p.trans_a == 0 || p.trans_a == 1, "trans_a must be 0 or 1, found %d", p.trans_a);
+  LP_CHECK(p.trans_b == 0 || p.trans_b == 1, "trans_b must be 0 or 1, found %d", p.trans_b);
+  const int width_a = p.trans_a ? p.rows : p.inner, width_b = p.trans_b ? p.inner : p.cols;
+  LP_CHECK(p.lda >= width_a, "lda must be >= %d, found %d", width_a, p.lda);
+  LP_CHECK(p.ldb >= width_b, "ldb must be >= %d, found %d", width_b, p.ldb);
+  LP_CHECK(p.ldc >= p.cols, "ldc must be >= %d, found %d", p.cols, p.ldc);
+  const bool known = p.in_dtype == LP_F32 || p.in_dtype == LP_BF16 || p.in_dtype == LP_F16;
+  LP_CHECK(known && (p.out_dtype == p.in_dtype || p.out_dtype == LP_F32),
+           "in_dtype and out_dtype must be equal (f32, bf16, f16), or out_dtype f32, found %d and %d",
+           p.in_dtype, p.out_dtype);
+  const uint64_t matrix_c = p.rows == 0 ? 0 : (uint64_t)(p.rows - 1) * (uint64_t)p.ldc + p.cols;
+  LP_CHECK(p.batch <= 1 || p.batch_c >= matrix_c, "batch_c must be >= %llu, found %llu",
+           (unsigned long long)matrix_c, (unsigned long long)p.batch_c);
+}
+} // namespace
+
+void multiply(lp_ctx *ctx, const Product &product, const void *A, const void *B, void *C) {
+  if (multiply_few_rows(product, A, B, C)) return;
+  if (multiply_by_onednn(ctx, product, A, B, C)) return;
+  Product one = product;
+  one.batch = 1;
+  one.batch_a = one.batch_b = one.batch_c = 0;
+  for (int i = 0; i < product.batch; i++) {
+    const void *a = part(A, product.batch_a, i, product.in_dtype);
+    const void *b = part(B, product.batch_b, i, product.in_dtype);
+    void *c = const_cast<void *>(part(C, product.batch_c, i, product.out_dtype));
+    if (product.batch > 1 && multiply_by_onednn(ctx, one, a, b, c)) continue;
+    multiply_widened(ctx, one, a, b, c);
+  }
+}
+
+} // namespace lp
+
+using namespace lp;
+
+lp_status lp_gemm(lp_ctx *ctx, const void *A, const void *B, void *C, int32_t rows, int32_t cols,
+                  int32_t inner, int32_t lda, int32_t ldb, int32_t ldc, int32_t trans_a,
+                  int32_t trans_b, int32_t batch, size_t batch_a, size_t batch_b, size_t batch_c,
+                  float alpha, float beta, lp_dtype in_dtype, lp_dtype out_dtype) {
+  return guard(ctx, "gemm", [&] {
+    Product product{rows,    cols,    inner,     lda,      ldb,       ldc,   trans_a,
+                    trans_b, batch,   in_dtype,  out_dtype, alpha,    beta,  0,
+                    batch_a, batch_b, batch_c};
+    check(product);
+    if (rows == 0 || cols == 0 || batch == 0) return;
+    LP_CHECK_POINTERS(C);
+    if (inner == 0) return scale_only(product, C);
+    LP_CHECK_POINTERS(A, B);
+    if (batch == 1) product.batch_a = product.batch_b = product.batch_c = 0;
+    multiply(ctx, product, A, B, C);
+  });
+}

@@ -1,0 +1,285 @@
+/** The ops of the native library, as an interface that a device without a library can fill too. @module */
+
+/** An address in device memory. */
+export type Pointer = Deno.PointerValue;
+
+/**
+ * Ops on device memory, one method per function of csrc/llmpipe.h, which says what each does with
+ * shapes, types and aliasing. Sizes and strides count elements unless their name says bytes; `dtype`
+ * is an `lp_dtype`. A seed is a bigint, as it may use all 64 bits.
+ *
+ * Every method throws a NativeError when an argument breaks its requirement or the device fails.
+ */
+export interface Kernels {
+  /** dst = src, device to device; they must not overlap. */
+  copy(dst: Pointer, src: Pointer, bytes: number): void;
+  /** Copies rows of `rowBytes`, device to device; strides in bytes. */
+  copyRows(
+    dst: Pointer,
+    src: Pointer,
+    rows: number,
+    rowBytes: number,
+    dstStride: number,
+    srcStride: number,
+  ): void;
+  /** x = 0, `bytes` of it. */
+  zero(x: Pointer, bytes: number): void;
+  /** x = value. */
+  fill(x: Pointer, value: number, n: number, dtype: number): void;
+  /** dst = src, rounded to nearest even. */
+  cast(dst: Pointer, src: Pointer, n: number, dstDtype: number, srcDtype: number): void;
+  /** y = a + b; y may be a or b. */
+  add(a: Pointer, b: Pointer, y: Pointer, n: number, dtype: number): void;
+  /** x *= s. */
+  scale(x: Pointer, s: number, n: number, dtype: number): void;
+  /** x[i] = mean + std * normal(seed, first + i). */
+  randomNormal(
+    x: Pointer,
+    n: number,
+    seed: bigint,
+    first: bigint,
+    mean: number,
+    std: number,
+    dtype: number,
+  ): void;
+  /** out = sum x^2 in f64, in device memory. */
+  sumSquares(x: Pointer, out: Pointer, n: number, dtype: number): void;
+  /** C = alpha op(A) op(B) + beta C for each matrix of the batch. */
+  gemm(
+    A: Pointer,
+    B: Pointer,
+    C: Pointer,
+    rows: number,
+    cols: number,
+    inner: number,
+    lda: number,
+    ldb: number,
+    ldc: number,
+    transA: number,
+    transB: number,
+    batch: number,
+    batchA: number,
+    batchB: number,
+    batchC: number,
+    alpha: number,
+    beta: number,
+    inDtype: number,
+    outDtype: number,
+  ): void;
+  /** y[n, f] += b[f]. */
+  biasForward(y: Pointer, b: Pointer, N: number, F: number, dtype: number): void;
+  /** db[f] += sum_N dy[n, f]. */
+  biasBackward(dy: Pointer, db: Pointer, N: number, F: number, dtype: number): void;
+  /** RMSNorm; r is kept for the backward. */
+  rmsNormForward(
+    x: Pointer,
+    w: Pointer,
+    y: Pointer,
+    r: Pointer,
+    N: number,
+    D: number,
+    eps: number,
+    dtype: number,
+  ): void;
+  /** Gradients of RMSNorm; dw added to. */
+  rmsNormBackward(
+    dy: Pointer,
+    x: Pointer,
+    w: Pointer,
+    r: Pointer,
+    dx: Pointer,
+    dw: Pointer,
+    N: number,
+    D: number,
+    accumulate: number,
+    dtype: number,
+  ): void;
+  /** LayerNorm; mean and r are kept for the backward. */
+  layerNormForward(
+    x: Pointer,
+    w: Pointer,
+    b: Pointer,
+    y: Pointer,
+    mean: Pointer,
+    r: Pointer,
+    N: number,
+    D: number,
+    eps: number,
+    dtype: number,
+  ): void;
+  /** Gradients of LayerNorm; dw and db added to. */
+  layerNormBackward(
+    dy: Pointer,
+    x: Pointer,
+    w: Pointer,
+    mean: Pointer,
+    r: Pointer,
+    dx: Pointer,
+    dw: Pointer,
+    db: Pointer,
+    N: number,
+    D: number,
+    accumulate: number,
+    dtype: number,
+  ): void;
+  /** Cosines and sines of the rotary angles. */
+  ropeTable(
+    invFreq: Pointer,
+    cos: Pointer,
+    sin: Pointer,
+    positions: number,
+    halfR: number,
+    scale: number,
+  ): void;
+  /** Rotates heads in place; direction -1 is the inverse. */
+  rope(
+    x: Pointer,
+    position: Pointer,
+    cos: Pointer,
+    sin: Pointer,
+    N: number,
+    heads: number,
+    K: number,
+    R: number,
+    rowStride: number,
+    positions: number,
+    layout: number,
+    direction: number,
+    dtype: number,
+  ): void;
+  /** Attention with online softmax over the keys begin..end-1 of each query. */
+  attentionForward(
+    q: Pointer,
+    k: Pointer,
+    v: Pointer,
+    begin: Pointer,
+    end: Pointer,
+    slope: Pointer,
+    o: Pointer,
+    lse: Pointer,
+    B: number,
+    Tq: number,
+    Tk: number,
+    H: number,
+    G: number,
+    K: number,
+    qStride: number,
+    kvStride: number,
+    kvBatch: number,
+    oStride: number,
+    scale: number,
+    dtype: number,
+  ): void;
+  /** Gradients of attention; all overwritten. */
+  attentionBackward(
+    dO: Pointer,
+    q: Pointer,
+    k: Pointer,
+    v: Pointer,
+    o: Pointer,
+    lse: Pointer,
+    begin: Pointer,
+    end: Pointer,
+    slope: Pointer,
+    dq: Pointer,
+    dk: Pointer,
+    dv: Pointer,
+    B: number,
+    Tq: number,
+    Tk: number,
+    H: number,
+    G: number,
+    K: number,
+    qStride: number,
+    kvStride: number,
+    kvBatch: number,
+    oStride: number,
+    dqStride: number,
+    dkvStride: number,
+    dkvBatch: number,
+    scale: number,
+    dtype: number,
+  ): void;
+  /** y = silu(x[:, :F]) x[:, F:]. */
+  swigluForward(x: Pointer, y: Pointer, N: number, F: number, dtype: number): void;
+  /** Gradient of SwiGLU, overwritten. */
+  swigluBackward(dy: Pointer, x: Pointer, dx: Pointer, N: number, F: number, dtype: number): void;
+  /** y = gelu(x), tanh form. */
+  geluForward(x: Pointer, y: Pointer, n: number, dtype: number): void;
+  /** Gradient of gelu, overwritten; dx may be dy. */
+  geluBackward(dy: Pointer, x: Pointer, dx: Pointer, n: number, dtype: number): void;
+  /** y[n, :] = w[id[n], :]. */
+  embeddingForward(
+    id: Pointer,
+    w: Pointer,
+    y: Pointer,
+    N: number,
+    D: number,
+    V: number,
+    dtype: number,
+  ): void;
+  /** dw[id[n], :] += dy[n, :], padding excepted. */
+  embeddingBackward(
+    id: Pointer,
+    dy: Pointer,
+    dw: Pointer,
+    N: number,
+    D: number,
+    V: number,
+    paddingId: number,
+    dtype: number,
+  ): void;
+  /** Loss of each row, and its gradient in place of the logits. */
+  crossEntropy(
+    x: Pointer,
+    target: Pointer,
+    loss: Pointer,
+    z: Pointer,
+    zScale: Pointer,
+    dx: Pointer,
+    N: number,
+    V: number,
+    ceScale: number,
+    inDtype: number,
+    outDtype: number,
+  ): void;
+  /** One AdamW step over a flat run of parameters. */
+  adamw(
+    grad: Pointer,
+    p: Pointer,
+    m: Pointer,
+    v: Pointer,
+    w: Pointer,
+    n: number,
+    gradScale: number,
+    lr: number,
+    beta1: number,
+    beta2: number,
+    eps: number,
+    decay: number,
+    correction1: number,
+    correction2: number,
+    wDtype: number,
+  ): void;
+  /** One Lion step over a flat run of parameters. */
+  lion(
+    grad: Pointer,
+    p: Pointer,
+    m: Pointer,
+    w: Pointer,
+    n: number,
+    gradScale: number,
+    lr: number,
+    beta1: number,
+    beta2: number,
+    decay: number,
+    zeroIsNegative: number,
+    wDtype: number,
+  ): void;
+}
+
+/** Ops that do nothing, for planning memory without any. */
+export function dryKernels(): Kernels {
+  const nothing = () => {};
+  return new Proxy({} as Kernels, { get: () => nothing });
+}

@@ -1,0 +1,21 @@
+/** Addresses of native memory, and views on it. @module */
+
+/**
+ * The address `bytes` after `ptr`; null stays null (the dry device).
+ *
+ * @param bytes Any whole number, negative ones included
+ */
+export function offset(ptr: Deno.PointerValue, bytes: number): Deno.PointerValue {
+  if (ptr === null || bytes === 0) return ptr;
+  return Deno.UnsafePointer.offset(ptr, bytes);
+}
+
+/**
+ * The bytes at `ptr` as an array, without a copy: reading from a file into it fills native memory.
+ * Only for memory that the host can address, which is all memory of the CPU backend.
+ *
+ * The caller keeps the memory alive as long as the array is used.
+ */
+export function hostView(ptr: Deno.PointerObject, bytes: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(ptr, bytes));
+}
