@@ -90,12 +90,14 @@ export function number<T extends number | undefined>(
     if (value >= min && value <= max && (!integer || Number.isInteger(value))) return value;
     const kind = integer ? "an integer" : "a number";
     const bounds = max === Infinity ? `of at least ${min}` : `from ${min} to ${max}`;
-    throw new UsageError(`The option --${name} must be ${kind} ${bounds}: current value is ${word}`);
+    throw new UsageError(
+      `The option --${name} must be ${kind} ${bounds}: current value is ${word}`,
+    );
   };
 }
 
 /** One of several words; `fallback` when not given. */
-export function choice<T extends string, U extends T | undefined>(
+export function choice<const T extends string, const U extends T | undefined>(
   allowed: readonly T[],
   fallback: U,
 ): FlagReader<T | U> {

@@ -81,7 +81,12 @@ export class LanguageModel {
   #run(ids: Int32Array): Float32Array {
     const S = ids.length;
     this.#arena.reset();
-    const tape = new Tape(this.#device, this.#arena, new Pool({ ptr: null, bytes: 0 }), "inference");
+    const tape = new Tape(
+      this.#device,
+      this.#arena,
+      new Pool({ ptr: null, bytes: 0 }),
+      "inference",
+    );
     const each = (value: (t: number) => number) =>
       tape.constant(Int32Array.from({ length: S }, (_, t) => value(t)), [S]);
     const start = this.#length;

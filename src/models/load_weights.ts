@@ -44,7 +44,7 @@ export function initializeWeights(device: Device, store: ParameterStore, seed: n
       continue;
     }
     const stream = spec.tied ?? path;
-    kernels.randomNormal(weight.ptr, weight.size, mix(seed, stream), 0, 0, init.std, weight.code);
+    kernels.randomNormal(weight.ptr, weight.size, mix(seed, stream), 0n, 0, init.std, weight.code);
     if (init.zeroRow !== undefined) {
       const row = weight.size / spec.shape[0];
       device.zero(weight.view(init.zeroRow * row, [row]));
@@ -58,7 +58,9 @@ function checkEntry({ layer, spec, path }: Parameter, source: ModelSource): stri
   }
   const { dtype, shape, file } = source.entry(layer, spec.name);
   if (!(dtype in STORED)) {
-    return [`Cannot load ${path} of ${file} as it must be F32, BF16 or F16: current type is ${dtype}`];
+    return [
+      `Cannot load ${path} of ${file} as it must be F32, BF16 or F16: current type is ${dtype}`,
+    ];
   }
   if (shape.length === spec.shape.length && shape.every((n, i) => n === spec.shape[i])) return [];
   return [
@@ -67,13 +69,11 @@ function checkEntry({ layer, spec, path }: Parameter, source: ModelSource): stri
   ];
 }
 
-/** A 53-bit seed for the stream called `name`: FNV-1a of the name, folded with the user's seed. */
-function mix(seed: number, name: string): number {
-  let low = 0x811c9dc5 ^ seed;
-  let high = Math.imul(seed + 0x9e3779b9, 0x85ebca6b);
-  for (const character of name) {
-    low = Math.imul(low ^ character.charCodeAt(0), 0x01000193);
-    high = Math.imul(high ^ low, 0xc2b2ae35) ^ (high >>> 13);
+/** A 64-bit seed for the stream called `name`: FNV-1a of the user's seed and the name. */
+function mix(seed: number, name: string): bigint {
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of new TextEncoder().encode(`${seed}/${name}`)) {
+    hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
   }
-  return (high >>> 11) * 2 ** 32 + (low >>> 0);
+  return hash;
 }

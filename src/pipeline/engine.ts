@@ -262,12 +262,16 @@ export class Stage {
   }
 
   #sendForward(slot: Slot, io: StageIo): void {
-    if (!slot.output) throw new TypeError(`Cannot send micro-batch ${slot.micro} before its forward`);
+    if (!slot.output) {
+      throw new TypeError(`Cannot send micro-batch ${slot.micro} before its forward`);
+    }
     slot.transfers.push({ transfer: io.send(slot.output, "next", slot.micro) });
   }
 
   #receiveBackward(slot: Slot, io: StageIo): void {
-    if (!slot.output) throw new TypeError(`Cannot end micro-batch ${slot.micro} before its forward`);
+    if (!slot.output) {
+      throw new TypeError(`Cannot end micro-batch ${slot.micro} before its forward`);
+    }
     const dy = this.#pool.acquire(slot.output.shape, slot.output.dtype);
     io.receive(dy, "next", slot.micro);
     slot.tape.passGradient(slot.output, dy);
@@ -276,7 +280,9 @@ export class Stage {
 
   #sendBackward(slot: Slot, io: StageIo): void {
     const dx = slot.received && slot.tape.takeGradient(slot.received);
-    if (!dx) throw new TypeError(`Cannot send the gradient of micro-batch ${slot.micro}: none is there`);
+    if (!dx) {
+      throw new TypeError(`Cannot send the gradient of micro-batch ${slot.micro}: none is there`);
+    }
     slot.transfers.push({ transfer: io.send(dx, "previous", slot.micro), block: dx });
   }
 

@@ -7,6 +7,18 @@ import type { DType } from "./dtype.ts";
 import { BYTES_PER_ELEMENT } from "./dtype.ts";
 import { Tensor } from "./tensor.ts";
 
+/** Which device to open. */
+export interface DeviceOptions {
+  /** Which library. */
+  backend?: "cpu";
+  /** Which device of the backend. */
+  index?: number;
+  /** Worker threads of CPU kernels, 0 for all cores. */
+  threads?: number;
+  /** Wraps the ops, to measure them. */
+  observe?: (kernels: Kernels) => Kernels;
+}
+
 /** A device that runs ops. The dry one accepts every op and does nothing; it plans memory. */
 export class Device implements Disposable {
   /** The native ops. */
@@ -23,14 +35,12 @@ export class Device implements Disposable {
   /**
    * Opens a device of this machine.
    *
-   * @param options.backend Which library: cpu
-   * @param options.index Which device of the backend
-   * @param options.threads Worker threads of CPU kernels, 0 for all cores
+   * @throws {NativeError} If the library or the device cannot be had
    */
-  static open(options: { backend?: "cpu"; index?: number; threads?: number } = {}): Device {
-    const { backend = "cpu", index = 0, threads = 0 } = options;
+  static open(options: DeviceOptions = {}): Device {
+    const { backend = "cpu", index = 0, threads = 0, observe = (kernels) => kernels } = options;
     const context = openContext({ backend, device: index, threads });
-    return new Device(context, context);
+    return new Device(observe(context), context);
   }
 
   /** The device that only counts. */
@@ -69,7 +79,7 @@ export class Device implements Disposable {
           `current value has ${values.byteLength}`,
       );
     }
-    this.context?.upload(tensor.ptr, values);
+    this.context?.upload(tensor.ptr, values as ArrayBufferView<ArrayBuffer>);
   }
 
   /** Reads a tensor as f32 numbers, whatever its storage type. */

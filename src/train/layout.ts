@@ -1,0 +1,109 @@
+/** How a configuration divides a model: the stage of each rank, its schedule, its memory. @module */
+import type { TrainConfig } from "../config/load.ts";
+import type { ModelDescription } from "../models/model.ts";
+import { Optimizer, type OptimizerSpec } from "../optim/optimizer.ts";
+import { decayRule } from "../optim/param_groups.ts";
+import {
+  type MicroBatchInput,
+  Stage,
+  type StageMemory,
+  type StageSpec,
+} from "../pipeline/engine.ts";
+import { type StageProgram, stageProgram } from "../pipeline/schedule.ts";
+import { Device } from "../tensor/device.ts";
+import type { ParameterStore } from "../tensor/parameter.ts";
+import type { LossPolicy } from "./step_inputs.ts";
+
+/** Planned memory of one rank in bytes. */
+export interface RankMemory extends StageMemory {
+  /** Master weights and moments. */
+  optimizer: number;
+  /** Tables of positions, loss rows and the like. */
+  other: number;
+}
+
+/** The stage `p` of a run whose stages have `parts` layers. */
+export function stageSpec(
+  config: TrainConfig,
+  model: ModelDescription,
+  parts: readonly number[],
+  p: number,
+): StageSpec {
+  const from = parts.slice(0, p).reduce((a, b) => a + b, 0);
+  return {
+    model,
+    from,
+    to: from + parts[p],
+    dtype: config.dtype,
+    B: config.train_micro_batch_size_per_gpu,
+    S: config.max_seq_len,
+    M: config.gradient_accumulation_steps,
+    slots: programOf(config, p).slots,
+    checkpointing: config.use_grad_ckpt,
+  };
+}
+
+/** What stage `p` executes in every step. */
+export function programOf(config: TrainConfig, p: number): StageProgram {
+  const { schedule, stages, gradient_accumulation_steps: M } = config;
+  return stageProgram(schedule, { P: stages, p, M });
+}
+
+/** Allocates the optimizer of a configuration for the parameters of a stage. */
+export function makeOptimizer(
+  device: Device,
+  store: ParameterStore,
+  config: TrainConfig,
+): Optimizer {
+  const decays = decayRule(config.optimizer.no_wd_kws);
+  return new Optimizer(device, store, optimizerSpec(config), ({ path }) => decays(path));
+}
+
+/** How a configuration averages losses. */
+export function lossPolicy(config: TrainConfig): LossPolicy {
+  const isSeed = config.compat === "gdgpt";
+  return {
+    reduction: isSeed ? "micro_batch" : config.loss_reduction,
+    zWeight: config.aux_max_z_loss.weight,
+    zPositions: isSeed ? "all" : "tokens",
+  };
+}
+
+/**
+ * Memory of the rank that runs `spec`, found by running a step on the device that only counts. Shapes
+ * are fixed, so this is exact for every step.
+ */
+export function planRank(config: TrainConfig, spec: StageSpec, p: number): RankMemory {
+  const device = Device.dry();
+  const stage = new Stage(device, spec);
+  const optimizer = makeOptimizer(device, stage.store, config);
+  const { B, S } = spec;
+  const hasZ = config.aux_max_z_loss.weight > 0;
+  const empty: MicroBatchInput = {
+    B,
+    S,
+    ids: new Int32Array(B * S),
+    segments: new Int32Array(B * S),
+    targets: new Int32Array(B * S),
+    ceScale: 1,
+    zScales: hasZ ? new Float32Array(B * S) : undefined,
+  };
+  stage.run(programOf(config, p).instructions, {
+    load: () => empty,
+    send: () => ({ wait() {} }),
+    receive() {},
+    reduceGrads() {},
+    step() {},
+  });
+  const memory = stage.memory();
+  const named = memory.weights + memory.gradients + optimizer.bytes;
+  return { ...memory, optimizer: optimizer.bytes, other: device.countedBytes - named };
+}
+
+function optimizerSpec({ optimizer, compat }: TrainConfig): OptimizerSpec {
+  const { betas: [beta1, beta2], weight_decay: weightDecay } = optimizer.params;
+  const betas = [beta1, beta2] as const;
+  return optimizer.type === "AdamW"
+    ? { type: "AdamW", betas, eps: optimizer.params.eps, weightDecay }
+    : { type: "Lion", betas, weightDecay, zeroIsNegative: compat === "gdgpt" };
+}
