@@ -1,0 +1,215 @@
+/** Conversion between the Hugging Face layout and the pipeline layout. @module */
+import { join, resolve } from "@std/path";
+import { ConfigError } from "../config/config_error.ts";
+import { writeTextDurably } from "../formats/file_bytes.ts";
+import { writeSafetensors } from "../formats/safetensors.ts";
+import { type StoredType, tensorBytes, type TensorData } from "../formats/tensor_file.ts";
+import { type CastLosses, castTensor, type FloatStored, isFloatStored } from "./cast.ts";
+import { copyExtraFiles, extraBytes } from "./extra_files.ts";
+import { type ModelSource, openModel } from "./model_source.ts";
+import { buildDirectory } from "./output_dir.ts";
+import { shardIndex, splitIntoShards } from "./shards.ts";
+
+/** What both directions need. */
+export interface ConvertOptions {
+  /** Model directory to read. */
+  inputPath: string;
+  /** Directory to write; it appears when it is complete. */
+  savePath: string;
+  /** Replace a model that is at `savePath`. */
+  force?: boolean;
+  /** Type of the weights to write; undefined keeps that of each tensor. */
+  dtype?: FloatStored | undefined;
+  /** Called as bytes are written. */
+  onProgress?: (doneBytes: number, totalBytes: number) => void;
+  /** Stops the conversion between two files. */
+  signal?: AbortSignal;
+}
+
+/** What was written. */
+export interface ConvertReport {
+  /** Files of weights. */
+  files: number;
+  /** Bytes of weights. */
+  bytes: number;
+  /** Finite values that a cast made infinite. */
+  overflows: number;
+}
+
+/** Room for headers, indexes and directories beside the weights. */
+const SLACK_BYTES = 16 << 20;
+
+/** A tensor on its way, and its size. */
+interface Outgoing extends TensorData {
+  bytes: number;
+}
+
+/** A file to write. */
+interface OutgoingFile {
+  name: string;
+  tensors: Outgoing[];
+}
+
+/**
+ * Hugging Face layout to pipeline layout: one safetensors file per layer. Tied matrices stand in the
+ * first and in the last file. Only pieces of a tensor are in memory.
+ *
+ * @throws {ConfigError} On a model that cannot be read or a path that cannot be written
+ */
+export async function convertToPipeline(options: ConvertOptions): Promise<ConvertReport> {
+  using source = openSource(options.inputPath, "hf");
+  return await write(source, options, (tensors) => {
+    const files = Array.from({ length: source.layerCount }, (_, layer) => ({
+      name: layerFileName(layer),
+      tensors: source.names(layer).map((name) => tensors(layer, name, name)),
+    }));
+    return { files };
+  });
+}
+
+/**
+ * Pipeline layout, or the output of a training run, to Hugging Face layout: shards and their index,
+ * under the names of the family. The matrix of a tied head is left out.
+ *
+ * @param options.maxShardBytes Most bytes of tensors in one file
+ * @throws {ConfigError} On a model that cannot be read, tied matrices that differ, or a path that
+ *   cannot be written
+ */
+export async function convertToHuggingFace(
+  options: ConvertOptions & { maxShardBytes: number },
+): Promise<ConvertReport> {
+  using source = openSource(options.inputPath, "pipeline");
+  if (source.tied) requireEqualEnds(source);
+  return await write(source, options, (tensors) => {
+    const outgoing = new Map<string, Outgoing>();
+    for (let layer = 0; layer < source.layerCount; layer++) {
+      for (const name of source.names(layer)) {
+        const hfName = source.hfName(layer, name);
+        if (!outgoing.has(hfName)) outgoing.set(hfName, tensors(layer, name, hfName));
+      }
+    }
+    const files = splitIntoShards([...outgoing.values()], options.maxShardBytes);
+    return { files, ...(files.length > 1 ? { index: shardIndex(files) } : {}) };
+  });
+}
+
+/** `layer_07-model_states.safetensors`. */
+export function layerFileName(layer: number): string {
+  return `layer_${String(layer).padStart(2, "0")}-model_states.safetensors`;
+}
+
+function openSource(dir: string, layout: "hf" | "pipeline"): ModelSource {
+  const source = openModel(dir);
+  if (source.layout === layout) return source;
+  const { layout: found, dir: root } = source;
+  source[Symbol.dispose]();
+  const names = { hf: "Hugging Face", pipeline: "pipeline" };
+  throw new ConfigError(
+    `Cannot convert ${root} as it must be in ${names[layout]} layout: it is in ${
+      names[found]
+    } layout`,
+  );
+}
+
+type Tensors = (layer: number, name: string, as: string) => Outgoing;
+
+async function write(
+  source: ModelSource,
+  options: ConvertOptions,
+  plan: (tensors: Tensors) => { files: OutgoingFile[]; index?: string },
+): Promise<ConvertReport> {
+  const { savePath, dtype, force = false, onProgress, signal } = options;
+  if (sameDirectory(savePath, source.dir)) {
+    throw new ConfigError(`Cannot write to ${savePath} as the model to convert is there`);
+  }
+  const losses: CastLosses = { overflows: 0 };
+  let done = 0;
+  const { files, index } = plan((layer, name, as) => {
+    const tensor = outgoing(source, layer, name, as, dtype, losses);
+    return { ...tensor, chunks: () => counted(tensor.chunks()) };
+  });
+  const bytes = sumBytes(files.flatMap(({ tensors }) => tensors));
+  function* counted(chunks: Iterable<Uint8Array>): Generator<Uint8Array> {
+    for (const chunk of chunks) {
+      yield chunk;
+      done += chunk.length;
+      onProgress?.(done, bytes);
+    }
+  }
+  const needed = bytes + extraBytes(source.dir) + SLACK_BYTES;
+  await buildDirectory(savePath, { force, bytes: needed }, async (dir) => {
+    copyExtraFiles(source.dir, dir, commonType(files));
+    for (const { name, tensors } of files) {
+      writeSafetensors(join(dir, name), tensors);
+      await new Promise((resume) => setTimeout(resume)); // lets signals in
+      signal?.throwIfAborted();
+    }
+    if (index !== undefined) writeTextDurably(join(dir, "model.safetensors.index.json"), index);
+  });
+  return { files: files.length, bytes, overflows: losses.overflows };
+}
+
+function outgoing(
+  source: ModelSource,
+  layer: number,
+  name: string,
+  as: string,
+  dtype: FloatStored | undefined,
+  losses: CastLosses,
+): Outgoing {
+  const entry = source.entry(layer, name);
+  const stored: TensorData = {
+    name: as,
+    dtype: entry.dtype,
+    shape: entry.shape,
+    chunks: () => source.chunks(layer, name),
+  };
+  const tensor = dtype && isFloatStored(entry.dtype) ? castTensor(stored, dtype, losses) : stored;
+  return { ...tensor, bytes: tensorBytes(tensor.dtype, tensor.shape)! };
+}
+
+/** The one type of all weights, if they have one. */
+function commonType(files: readonly OutgoingFile[]): StoredType | undefined {
+  const types = new Set(files.flatMap(({ tensors }) => tensors.map(({ dtype }) => dtype)));
+  return types.size === 1 ? [...types][0] : undefined;
+}
+
+/** The two copies of a tied matrix must be one: a Hugging Face file has room for one only. */
+function requireEqualEnds(source: ModelSource): void {
+  const last = source.layerCount - 1;
+  const name = source.names(last).find((name) =>
+    source.layerName(source.hfName(last, name))?.layer === 0
+  );
+  if (name === undefined) return;
+  const first = source.layerName(source.hfName(last, name))!;
+  const a = source.chunks(0, first.name)[Symbol.iterator]();
+  const b = source.chunks(last, name)[Symbol.iterator]();
+  for (let x = a.next(), y = b.next(); !x.done || !y.done; x = a.next(), y = b.next()) {
+    if (x.done || y.done || !equalBytes(x.value, y.value)) {
+      throw new ConfigError(
+        `Cannot convert ${source.dir} as config.json ties head and embedding, which must be equal: ` +
+          `${name} of ${source.entry(last, name).file} differs from ${first.name} of ` +
+          `${source.entry(0, first.name).file} (tie_word_embeddings: false keeps both)`,
+      );
+    }
+  }
+}
+
+function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+function sumBytes(tensors: readonly Outgoing[]): number {
+  return tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+function sameDirectory(a: string, b: string): boolean {
+  const real = (path: string) => {
+    try {
+      return Deno.realPathSync(path);
+    } catch {
+      return resolve(path);
+    }
+  };
+  return real(a) === real(b);
+}

@@ -1,0 +1,49 @@
+/** What is in the tensor files of a directory. @module */
+import { join } from "@std/path";
+import { createHash } from "node:crypto";
+import { openTensorFile } from "../formats/open_tensor_file.ts";
+import type { StoredType } from "../formats/tensor_file.ts";
+import { listFiles } from "./model_dir.ts";
+
+/** One tensor of a file. */
+export interface InspectedTensor {
+  /** The file. */
+  file: string;
+  /** Name in the file. */
+  name: string;
+  /** Element type. */
+  dtype: StoredType;
+  /** Size of each dimension. */
+  shape: readonly number[];
+  /** SHA-256 of the bytes, in hexadecimal, if asked for. */
+  sha256?: string;
+}
+
+/**
+ * Yields every tensor of a file, or of the tensor files of a directory.
+ *
+ * @param options.hash Reads the tensors too, piece by piece
+ * @throws {FormatError} On a file that must be refused
+ */
+export function* inspectTensors(
+  path: string,
+  options: { hash: boolean },
+): Generator<InspectedTensor> {
+  const files = Deno.statSync(path).isDirectory
+    ? listFiles(path).filter((name) => /\.(safetensors|pt|pth|bin)$/.test(name))
+      .map((name) => join(path, name))
+    : [path];
+  for (const file of files) {
+    using opened = openTensorFile(file);
+    for (const [name, { dtype, shape }] of opened.tensors) {
+      const tensor = { file, name, dtype, shape };
+      if (!options.hash) {
+        yield tensor;
+        continue;
+      }
+      const hash = createHash("sha256");
+      for (const chunk of opened.chunks(name)) hash.update(chunk);
+      yield { ...tensor, sha256: hash.digest("hex") };
+    }
+  }
+}

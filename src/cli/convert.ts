@@ -1,0 +1,93 @@
+/** `llmpipe convert`. @module */
+import { parseByteSize } from "../checkpoint/byte_size.ts";
+import {
+  type ConvertOptions,
+  type ConvertReport,
+  convertToHuggingFace,
+  convertToPipeline,
+} from "../checkpoint/convert.ts";
+import { formatBytes } from "../monitor/format_bytes.ts";
+import { Screen } from "../monitor/terminal.ts";
+import { choice, type FlagReader, optional, readFlags, required, toggle } from "./flags.ts";
+import { UsageError } from "./usage_error.ts";
+
+const STORED = { keep: undefined, f32: "F32", bf16: "BF16", fp16: "F16" } as const;
+
+const COMMON = {
+  "input-path": required,
+  "save-path": required,
+  "dtype": choice(["keep", "f32", "bf16", "fp16"], "keep"),
+  "force": toggle,
+};
+
+/** Runs `llmpipe convert ARGS`. Returns the exit status. */
+export async function convert(args: string[]): Promise<number> {
+  const [direction, ...rest] = args;
+  if (direction === "hg_to_pp") {
+    const flags = readFlags(rest, COMMON);
+    return await run(flags, convertToPipeline);
+  }
+  if (direction === "pp_to_hg") {
+    const flags = readFlags(rest, { ...COMMON, "max-shard-size": byteSize("1GB") });
+    const maxShardBytes = flags["max-shard-size"];
+    return await run(flags, (options) => convertToHuggingFace({ ...options, maxShardBytes }));
+  }
+  throw new UsageError(
+    `Expected hg_to_pp or pp_to_hg: current word is ${direction ?? "missing"}`,
+  );
+}
+
+/** A number of bytes such as `500MB` or `2GiB`. */
+function byteSize(fallback: string): FlagReader<number> {
+  return (words, name) => {
+    const word = optional(words, name) ?? fallback;
+    const bytes = parseByteSize(word);
+    if (bytes !== undefined) return bytes;
+    throw new UsageError(
+      `The option --${name} must be a size such as 500MB, 1GB or 2GiB: current value is ${word}`,
+    );
+  };
+}
+
+async function run(
+  flags: {
+    "input-path": string;
+    "save-path": string;
+    dtype: keyof typeof STORED;
+    force: boolean;
+  },
+  start: (options: ConvertOptions) => Promise<ConvertReport>,
+): Promise<number> {
+  const screen = new Screen();
+  const stop = new AbortController();
+  const interrupt = () => stop.abort(new Error("Cannot finish the conversion: it was interrupted"));
+  const signals = ["SIGINT", "SIGTERM"] as const;
+  for (const signal of signals) Deno.addSignalListener(signal, interrupt);
+  const began = performance.now();
+  try {
+    const { files, bytes, overflows } = await start({
+      inputPath: flags["input-path"],
+      savePath: flags["save-path"],
+      dtype: STORED[flags.dtype],
+      force: flags.force,
+      signal: stop.signal,
+      onProgress: (done, total) =>
+        screen.redraw(`${formatBytes(done)} of ${formatBytes(total)} written`),
+    });
+    screen.redraw("");
+    if (overflows > 0) {
+      screen.print(
+        `Warning: ${overflows} values are beyond the range of ${flags.dtype} and became infinite`,
+      );
+    }
+    const seconds = (performance.now() - began) / 1000;
+    screen.print(
+      `Wrote ${formatBytes(bytes)} of weights in ${files} files to ${flags["save-path"]} ` +
+        `in ${seconds.toFixed(1)} s`,
+    );
+    return 0;
+  } finally {
+    screen.redraw("");
+    for (const signal of signals) Deno.removeSignalListener(signal, interrupt);
+  }
+}
