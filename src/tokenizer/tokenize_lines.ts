@@ -42,7 +42,10 @@ export async function* mapLines(
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let rest = "", number = 0;
   for await (const bytes of input) {
-    const lines = (rest + decodeBlock(decoder, bytes, number)).split("\n");
+    const block = decodeBlock(decoder, bytes, number);
+    rest += block;
+    if (!block.includes("\n")) continue;
+    const lines = rest.split("\n");
     rest = lines.pop()!;
     let out = "";
     for (const line of lines) {
