@@ -19,18 +19,52 @@ export interface Command {
 /** All subcommands, in the order of the help. */
 export const COMMANDS: readonly Command[] = [
   {
+    name: "train",
+    summary: "Trains a model as a configuration says",
+    usage: ["CONFIG.yml [--set KEY=VALUE]... [--resume auto|DIR] [--device auto|cpu|cuda]"],
+    details: `
+  --set KEY=VALUE   Overrides a key, such as optimizer.params.lr=1e-4; may be given more than once
+  --resume auto     Goes on from the newest complete checkpoint of save_path, if there is one
+  --resume DIR      Goes on from this checkpoint
+  --device NAME     Overrides the key device
+
+Writes metrics.jsonl, checkpoints and checkpoint_final into save_path.`,
+    load: async (args) => (await import("./train.ts")).train(args),
+  },
+  {
+    name: "plan",
+    summary: "Shows stages, memory, time and schedule of a run without starting it",
+    usage: ["CONFIG.yml [--set KEY=VALUE]..."],
+    details: `
+  --set KEY=VALUE   Overrides a key; may be given more than once`,
+    load: async (args) => (await import("./plan.ts")).plan(args),
+  },
+  {
+    name: "data",
+    summary: "Shows what a configuration will train on",
+    usage: ["CONFIG.yml [--dump] [--set KEY=VALUE]..."],
+    details: `
+  --dump            One JSON line {"input_ids","attention_mask","labels"} per sample, in file order
+  --set KEY=VALUE   Overrides a key; may be given more than once
+
+Tokenizes the data into the cache that train reads, counts it and shows the first sample.`,
+    load: async (args) => (await import("./data.ts")).data(args),
+  },
+  {
     name: "generate",
     summary: "Continues a prompt with a trained model",
     usage: ["--model-path DIR --prompt TEXT [OPTIONS]"],
     details: `
-  --model-path DIR      Model directory, Hugging Face or pipeline layout
-  --prompt TEXT         The text to continue
-  --max-new-tokens N    Stop after N tokens
-  --temperature T       0 takes the likeliest token
-  --top-k K             Choose among the K likeliest tokens
-  --top-p P             Choose among the likeliest tokens that make up the probability P
-  --seed S              The same seed gives the same text
-  --stop TEXT           Stop before TEXT; may be given more than once
+  --model-path DIR       Model directory, Hugging Face or pipeline layout
+  --prompt TEXT          The text to continue; --prompt=TEXT when it begins with a dash
+  --max-new-tokens N     Stops after N tokens (default 128)
+  --temperature T        0 takes the likeliest token (default 0; 1 with --top-k or --top-p)
+  --top-k K              Chooses among the K likeliest tokens
+  --top-p P              Chooses among the likeliest tokens that make up the probability P
+  --seed S               The same seed gives the same text (default 0)
+  --stop TEXT            Stops before TEXT; may be given more than once
+  --dtype f32|bf16|fp16  Arithmetic (default: the type of the weights)
+  --threads N            Threads (default: all cores)
 
 Tokens appear on stdout as they are made.`,
     load: async (args) => (await import("./generate.ts")).generate(args),
@@ -51,13 +85,68 @@ Tokens appear on stdout as they are made.`,
     load: async (args) => (await import("./logits.ts")).logits(args),
   },
   {
+    name: "convert",
+    summary: "Converts between Hugging Face and pipeline layout",
+    usage: [
+      "hg_to_pp --input-path DIR --save-path DIR [OPTIONS]",
+      "pp_to_hg --input-path DIR --save-path DIR [--max-shard-size 1GB] [OPTIONS]",
+    ],
+    details: `
+  --input-path DIR             The model to read
+  --save-path DIR              Where to write it; a folder that is new or empty
+  --max-shard-size SIZE        Largest safetensors file of the Hugging Face layout (default 1GB)
+  --dtype keep|f32|bf16|fp16   Type of the written weights (default keep)
+  --force                      Replaces a model in the folder
+
+Streams: needs little more memory than the largest tensor.`,
+    load: async (args) => (await import("./convert.ts")).convert(args),
+  },
+  {
+    name: "inspect",
+    summary: "Lists the tensors of a model or of a file, a line of JSON each",
+    usage: ["FILE|DIR [--hash]"],
+    details: `
+  FILE|DIR   A model directory, a .safetensors file or a .pt file
+  --hash     Adds a hash of each tensor's bytes`,
+    load: async (args) => (await import("./inspect.ts")).inspect(args),
+  },
+  {
+    name: "tokenize",
+    summary: "Turns text into token ids and back, JSON lines on stdin and stdout",
+    usage: ["--model-path DIR [--special]", "--model-path DIR --decode [--skip-special]"],
+    details: `
+  --model-path DIR   Directory with the tokenizer's files
+  --special          Add the special tokens that the model expects around a text
+  --decode           From ids to text
+  --skip-special     Leave special tokens out of the text
+
+stdin {"text"} gives {"ids"}; with --decode, {"ids"} gives {"text"}.`,
+    load: async (args) => (await import("./tokenize.ts")).tokenize(args),
+  },
+  {
+    name: "tokenizer",
+    summary: "Trains a byte-level BPE tokenizer",
+    usage: ["train --input FILE --vocab-size N --save-path DIR [--special TEXT]..."],
+    details: `
+  --input FILE      Text or samples to learn from
+  --vocab-size N    Number of token ids, special tokens included
+  --save-path DIR   Gets tokenizer.json and its companions
+  --special TEXT    A special token; may be given more than once`,
+    load: async (args) => (await import("./tokenizer.ts")).tokenizer(args),
+  },
+  {
     name: "doctor",
     summary: "Says what works on this machine and why the rest does not",
-    usage: ["[--json]"],
-    details: `
-  --json   The same as one JSON object
-
-Exit status 1 when this machine cannot train.`,
+    usage: [""],
+    details: "Exit status 1 when something that every run needs does not work.",
     load: async (args) => (await import("./doctor.ts")).doctor(args),
+  },
+  {
+    name: "rank",
+    summary: "One process of a run; started by train",
+    usage: ["PLAN.json"],
+    details: "Connects to the process that started it and does what it is told.",
+    hidden: true,
+    load: async (args) => (await import("./rank.ts")).rank(args),
   },
 ];
