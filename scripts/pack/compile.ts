@@ -22,7 +22,9 @@ export async function compile(stage: string, out: string): Promise<string | unde
   await Deno.mkdir(join(trial, ".."), { recursive: true });
   await Deno.writeTextFile(entry, ENTRY);
   try {
-    return await build(stage, entry, trial) ?? await start(trial) ?? await Deno.rename(trial, out);
+    const failure = await build(stage, entry, trial) ?? await start(trial);
+    if (failure === undefined) await Deno.rename(trial, out);
+    return failure;
   } finally {
     await Deno.remove(entry);
     await Deno.remove(join(trial, ".."), { recursive: true });

@@ -79,7 +79,10 @@ export async function checkLoopback(): Promise<Finding> {
   try {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { hostname, port } = listener.addr;
-    const [client, server] = await Promise.all([Deno.connect({ hostname, port }), listener.accept()]);
+    const [client, server] = await Promise.all([
+      Deno.connect({ hostname, port }),
+      listener.accept(),
+    ]);
     client.close();
     server.close();
     return { name, state: "ok", text: "connects to itself on 127.0.0.1" };
