@@ -88,6 +88,7 @@ private:
   void send_notice(int peer, const Notice &notice);
   void forget(lp_request *request);
   void throw_if_failed(const lp_request &request);
+  void end_by_loss(const lp_request &request);
   void wait_part(gloo::transport::UnboundBuffer &part, const lp_request &request);
 
   std::shared_ptr<Pairs> pairs_;

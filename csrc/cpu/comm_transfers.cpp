@@ -121,9 +121,7 @@ std::unique_ptr<lp_request> Transfers::start(lp_request::Direction direction, Sp
     }
   } catch (const std::exception &) {  // the socket is closed
     forget(request.get());
-    end(LP_ELOST, rank_text(peer) + " is gone");
-    std::lock_guard<std::mutex> lock(mutex_);
-    throw_if_failed(*request);
+    end_by_loss(*request);
   }
   return request;
 }
@@ -159,8 +157,13 @@ void Transfers::wait_part(gloo::transport::UnboundBuffer &part, const lp_request
   } catch (const std::exception &) {
     // The pair is closed, or the millisecond is over.
   }
-  // The watcher of the peer may still be about to read its last words.
+  end_by_loss(request);
+}
+
+// The pair of the request is closed: the communicator ends, unless it is known why it has.
+void Transfers::end_by_loss(const lp_request &request) {
   std::unique_lock<std::mutex> lock(mutex_);
+  // The watcher of the peer may still be about to read its last words.
   changed_.wait_for(lock, Milliseconds(100),
                     [&] { return failure_ != LP_OK || settled_[request.peer]; });
   const char *reason = left_[request.peer] ? " has left" : " is gone";
@@ -240,11 +243,10 @@ void Transfers::handle(int peer, const Notice &notice) {
              r->tag == notice.tag && r->sequence == notice.sequence && r->bytes != notice.bytes;
     });
     if (counterpart == started_.end()) return;
-    lp_request theirs{notice.direction, notice.space, pairs_->rank, notice.tag, 0, notice.bytes, {}};
-    text = "both must give the same size: " + rank_text(peer) + " wants to " + describe(theirs) +
-           ", but this rank to " + describe(**counterpart);
+    const lp_request &mine = **counterpart;
+    text = rank_text(peer) + " gives " + std::to_string(notice.bytes) + " bytes where this rank, to " +
+           describe(mine) + ", must give the same";
     if (notice.kind == Notice::kWaiting) {
-      const lp_request &mine = **counterpart;
       send_notice(peer, {Notice::kMismatch, mine.direction, mine.space, mine.tag, mine.sequence, 0,
                          mine.bytes});
     }

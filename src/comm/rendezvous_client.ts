@@ -5,20 +5,28 @@ import { introduce, SUPERVISOR_LIMIT_BYTES } from "../launch/handshake.ts";
 import type { RankMessage } from "../launch/messages.ts";
 import type { Placement } from "../launch/placement.ts";
 
-type Blobs = Uint8Array<ArrayBuffer>[];
+/** The supervisor asked to stop, or is gone. */
+export class StoppedError extends Error {
+  /** The name of the class. */
+  override readonly name = "StoppedError";
+}
+
+/** One byte string per member. */
+export type Blobs = Uint8Array<ArrayBuffer>[];
 
 /** The connection of one rank to the supervisor. */
 export class RendezvousClient implements Disposable {
+  /** The place of this rank in the run. */
+  readonly placement: Placement;
+  /** What the rank is at, for reports of failures. */
+  place: { stage?: number; step?: number } = {};
   readonly #connection: FrameConnection;
-  readonly #rank: number;
-  readonly #worldSize: number;
   readonly #open = new Map<string, PromiseWithResolvers<Blobs>>();
   readonly #stop = new AbortController();
 
-  private constructor(connection: FrameConnection, { rank, worldSize }: Placement) {
+  private constructor(connection: FrameConnection, placement: Placement) {
     this.#connection = connection;
-    this.#rank = rank;
-    this.#worldSize = worldSize;
+    this.placement = placement;
     this.#receiveAll();
   }
 
@@ -49,7 +57,7 @@ export class RendezvousClient implements Disposable {
     return this.#connection.localHost;
   }
 
-  /** Aborted when the supervisor asks to stop or is gone; the reason is an Error. */
+  /** Aborted when the supervisor asks to stop or is gone; the reason is a StoppedError. */
   get stopSignal(): AbortSignal {
     return this.#stop.signal;
   }
@@ -66,7 +74,7 @@ export class RendezvousClient implements Disposable {
     if (this.#open.has(key)) throw new TypeError(`Cannot exchange "${key}" twice at a time`);
     const answer = Promise.withResolvers<Blobs>();
     this.#open.set(key, answer);
-    const who = members ?? Array.from({ length: this.#worldSize }, (_, rank) => rank);
+    const who = members ?? Array.from({ length: this.placement.worldSize }, (_, r) => r);
     try {
       if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
       await this.#connection.send({ op: "exchange", key, members: who }, blob);
@@ -99,12 +107,12 @@ export class RendezvousClient implements Disposable {
       reason = error instanceof Error ? error.message : String(error);
     }
     if (this.#connection.isClosed) return; // by us
-    this.#end(new Error(`Cannot go on with rank ${this.#rank} without the supervisor: ${reason}`));
+    this.#end(new StoppedError(`Cannot go on without the supervisor: ${reason}`));
   }
 
   #handle({ head, body }: Frame): void {
     if (head.op === "stop") {
-      this.#end(new Error(`Stopped by the supervisor: ${head.reason}`));
+      this.#end(new StoppedError(`Stopped by the supervisor: ${head.reason}`));
     } else if (head.op === "exchanged") {
       this.#open.get(String(head.key))?.resolve(splitBlobs(body));
     } else if (head.op === "failed") {
@@ -112,7 +120,7 @@ export class RendezvousClient implements Disposable {
     }
   }
 
-  #end(reason: Error): void {
+  #end(reason: StoppedError): void {
     for (const answer of this.#open.values()) answer.reject(reason);
     this.#stop.abort(reason);
   }

@@ -132,17 +132,12 @@ class Run implements AsyncDisposable {
       token,
       supervisorPid: Deno.pid,
     });
-    // A waiting thread that spins takes the core from the rank it waits for.
-    const openMp = {
-      OMP_NUM_THREADS: `${threads}`,
-      ...(worldSize > 1 ? { OMP_WAIT_POLICY: "passive" } : {}),
-    };
     try {
       this.#ranks.push(
         new RankProcess({
           rank,
           command: command(rank),
-          env: { ...openMp, ...env?.(rank), ...placement },
+          env: { OMP_NUM_THREADS: `${threads}`, ...env?.(rank), ...placement },
           onLine: (stream, line) => this.#pass(rank, stream, line),
         }),
       );

@@ -1,0 +1,57 @@
+/** The life of a rank: joins the run, does its work, tells why it failed. @module */
+import { NativeError } from "../../ffi/native_error.ts";
+import { endWithParent } from "../../ffi/process.ts";
+import { ConfigError } from "../config/config_error.ts";
+import type { ErrorMessage, FailureKind } from "../launch/messages.ts";
+import { type Placement, placementFromEnv } from "../launch/placement.ts";
+import { RendezvousClient, StoppedError } from "./rendezvous_client.ts";
+
+/**
+ * Runs the work of a rank that a supervisor has started. The process is bound to the supervisor: it
+ * ends when that ends. What the work throws is reported to the supervisor, who prints it.
+ *
+ * @param work Sets `run.place` as it goes, for the report
+ * @returns Exit status: 0, or 1 when the work failed
+ */
+export async function runRank(
+  work: (run: RendezvousClient) => Promise<void>,
+  placement: Placement = placementFromEnv(),
+): Promise<number> {
+  endWithParent(placement.supervisorPid);
+  using run = await RendezvousClient.connect(placement);
+  try {
+    await run.say({ type: "ready" });
+    await work(run);
+    return 0;
+  } catch (error) {
+    await run.say({ ...describeFailure(error), ...run.place });
+    return 1;
+  }
+}
+
+/** What the supervisor is told of an error. */
+export function describeFailure(error: unknown): ErrorMessage {
+  const chain = causes(error);
+  const texts = chain.map((e) => e instanceof Error ? e.message || e.name : String(e));
+  const message: ErrorMessage = {
+    type: "error",
+    kind: chain.map(kindOf).find((kind) => kind !== "failed") ?? "failed",
+    message: texts.join("\n  because: "),
+  };
+  if (error instanceof Error && error.stack) message.stack = error.stack;
+  return message;
+}
+
+function kindOf(error: unknown): FailureKind {
+  if (error instanceof ConfigError) return "config";
+  if (error instanceof StoppedError) return "lost";
+  if (error instanceof NativeError && error.status === "ELOST") return "lost";
+  if (error instanceof NativeError && error.status === "ETIMEOUT") return "timeout";
+  return "failed";
+}
+
+function causes(error: unknown): unknown[] {
+  const chain: unknown[] = [];
+  for (let e = error; e !== undefined; e = e instanceof Error ? e.cause : undefined) chain.push(e);
+  return chain;
+}
