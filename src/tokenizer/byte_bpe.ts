@@ -24,6 +24,8 @@ export class ByteBpe {
   readonly #parts: ByteBpeParts;
   readonly #merger: Merger;
   readonly #cache = new WordCache();
+  readonly #encoder = new TextEncoder();
+  #bytes = new Uint8Array(1 << 10);
 
   /** Builds an encoder with an empty cache. */
   constructor(parts: ByteBpeParts) {
@@ -51,43 +53,30 @@ export class ByteBpe {
     if (fuseUnk && unkId !== undefined) out.fuseRuns(unkId, from);
   }
 
-  /** Writes the ids of the UTF-8 bytes as symbols; a lone surrogate is U+FFFD. @returns How many */
+  /** Writes the ids of the UTF-8 bytes as symbols. @returns How many */
   #load(text: string, begin: number, end: number): number {
     this.#merger.reserve((end - begin) * 3);
     const { idOfByte, unkId } = this.#parts, { symbols } = this.#merger;
     let n = 0;
-    const put = (byte: number) => {
-      const id = idOfByte[byte]!;
+    for (let i = begin; i < end; i++) {
+      const c = text.charCodeAt(i);
+      if (c >= 0x80) return this.#loadBytes(text.slice(begin, end));
+      const id = idOfByte[c]!;
       if (id >= 0) symbols[n++] = id;
       else if (unkId !== undefined) symbols[n++] = unkId;
-    };
-    for (let i = begin; i < end; i++) {
-      let c = text.charCodeAt(i);
-      if (c < 0x80) {
-        put(c);
-        continue;
-      }
-      if (c < 0x800) {
-        put(0xc0 | c >> 6);
-        put(0x80 | c & 63);
-        continue;
-      }
-      if ((c & 0xf800) === 0xd800) {
-        const low = i + 1 < end ? text.charCodeAt(i + 1) : 0;
-        if (c < 0xdc00 && (low & 0xfc00) === 0xdc00) {
-          c = 0x10000 + ((c & 0x3ff) << 10 | low & 0x3ff);
-          i++;
-          put(0xf0 | c >> 18);
-          put(0x80 | c >> 12 & 63);
-          put(0x80 | c >> 6 & 63);
-          put(0x80 | c & 63);
-          continue;
-        }
-        c = 0xfffd;
-      }
-      put(0xe0 | c >> 12);
-      put(0x80 | c >> 6 & 63);
-      put(0x80 | c & 63);
+    }
+    return n;
+  }
+
+  #loadBytes(text: string): number {
+    if (text.length * 3 > this.#bytes.length) this.#bytes = new Uint8Array(text.length * 3);
+    const { idOfByte, unkId } = this.#parts, { symbols } = this.#merger, bytes = this.#bytes;
+    const { written } = this.#encoder.encodeInto(text, bytes); // a lone surrogate is U+FFFD
+    let n = 0;
+    for (let i = 0; i < written; i++) {
+      const id = idOfByte[bytes[i]!]!;
+      if (id >= 0) symbols[n++] = id;
+      else if (unkId !== undefined) symbols[n++] = unkId;
     }
     return n;
   }

@@ -45,6 +45,7 @@ export class CharBpe {
   readonly #cache = new WordCache();
   readonly #idOfUnit = new Int32Array(1 << 16).fill(-1);
   readonly #idOfAstral = new Map<number, number>();
+  readonly #idsOfUnknown = new Map<string, number[]>();
   readonly #longestToken: number;
   #spaceIsMeta = false;
 
@@ -131,7 +132,7 @@ export class CharBpe {
     for (let i = 0; i < n; i++) {
       const id = symbols[i]!;
       if (id < firstStandIn) out.push(id);
-      else this.#unknown(standIns[id - firstStandIn]!.codePointAt(0)!, (x) => out.push(x));
+      else for (const x of this.#unknown(standIns[id - firstStandIn]!)) out.push(x);
     }
   }
 
@@ -150,21 +151,22 @@ export class CharBpe {
         }
       }
       if (id >= 0) symbols[n++] = id;
-      else this.#unknown(c, (x) => symbols[n++] = x);
+      else for (const x of this.#unknown(String.fromCodePoint(c))) symbols[n++] = x;
     }
     return n;
   }
 
-  #unknown(character: number, put: (id: number) => void): void {
+  /** Ids of a character that is not in the vocabulary. */
+  #unknown(character: string): number[] {
     const { idOfByte, unkId } = this.#parts;
-    if (idOfByte !== undefined) {
-      const ids = Array.from(
-        new TextEncoder().encode(String.fromCodePoint(character)),
-        (b) => idOfByte[b]!,
-      );
-      if (ids.every((id) => id >= 0)) return ids.forEach(put);
-    }
-    if (unkId !== undefined) put(unkId);
+    let ids = this.#idsOfUnknown.get(character);
+    if (ids !== undefined) return ids;
+    ids = idOfByte
+      ? Array.from(new TextEncoder().encode(character), (byte) => idOfByte[byte]!)
+      : [-1];
+    if (ids.includes(-1)) ids = unkId === undefined ? [] : [unkId];
+    this.#idsOfUnknown.set(character, ids);
+    return ids;
   }
 
   /** Changes what a space is; what the cache holds was read otherwise. */

@@ -7,20 +7,19 @@
 import type { IdBuffer } from "./id_buffer.ts";
 
 const SLOTS = 1 << 19;
-const ENTRIES = 1 << 18; // half of the slots: short probe runs
-const KEY_UNITS = 1 << 22;
-const VALUE_IDS = 1 << 22;
+const MAX_ENTRIES = SLOTS / 2; // short probe runs
+const RECORD_INTS = 1 << 23;
 const MAX_KEY = 255;
 
-/** From a span of text to ids. Bounded: when full it is emptied and starts again. */
+/**
+ * From a span of text to ids. Bounded: when full it is emptied and starts again. What belongs to a key
+ * is one record (hash, lengths, units two by two, ids), so that a hit costs two cache lines or three.
+ */
 export class WordCache {
-  readonly #slots = new Int32Array(SLOTS); // entry + 1, 0 is free
-  readonly #entries = new Int32Array(ENTRIES * 4); // hash, key offset, lengths, value offset
-  readonly #keys = new Uint16Array(KEY_UNITS);
-  readonly #values = new Int32Array(VALUE_IDS);
+  readonly #slots = new Int32Array(SLOTS); // where the record begins, 0 is free
+  readonly #records = new Int32Array(RECORD_INTS);
+  #end = 1;
   #count = 0;
-  #keyEnd = 0;
-  #valueEnd = 0;
 
   /**
    * Appends the ids of `text[begin, end)` to `out` if they are known.
@@ -28,19 +27,21 @@ export class WordCache {
    * @param hash {@linkcode hashSpan} of the span
    */
   append(text: string, begin: number, end: number, hash: number, out: IdBuffer): boolean {
-    const slots = this.#slots, entries = this.#entries, keys = this.#keys;
+    const slots = this.#slots, records = this.#records;
     const length = end - begin;
     for (let s = hash & (SLOTS - 1);; s = (s + 1) & (SLOTS - 1)) {
-      const e = (slots[s]! - 1) << 2;
-      if (e < 0) return false;
-      if (entries[e] !== hash) continue;
-      const lengths = entries[e + 2]!;
+      let r = slots[s]!;
+      if (r === 0) return false;
+      if (records[r] !== hash) continue;
+      const lengths = records[r + 1]!;
       if ((lengths & 0xff) !== length) continue;
-      const key = entries[e + 1]! - begin;
+      r += 2;
       let i = begin;
-      while (i < end && keys[key + i] === text.charCodeAt(i)) i++;
-      if (i < end) continue;
-      out.append(this.#values, entries[e + 3]!, lengths >>> 8);
+      for (; i + 1 < end; i += 2, r++) {
+        if (records[r] !== (text.charCodeAt(i) | text.charCodeAt(i + 1) << 16)) break;
+      }
+      if (i + 1 < end || (i < end && records[r++] !== text.charCodeAt(i))) continue;
+      out.append(records, r, lengths >>> 8);
       return true;
     }
   }
@@ -57,28 +58,27 @@ export class WordCache {
   ): void {
     const length = end - begin, count = to - from;
     if (length > MAX_KEY) return;
-    if (
-      this.#count === ENTRIES || this.#keyEnd + length > KEY_UNITS ||
-      this.#valueEnd + count > VALUE_IDS
-    ) this.clear();
-    const slots = this.#slots;
-    let s = hash & (SLOTS - 1);
+    const size = 2 + (length + 1 >> 1) + count;
+    if (this.#count === MAX_ENTRIES || this.#end + size > RECORD_INTS) this.clear();
+    const slots = this.#slots, records = this.#records;
+    let s = hash & (SLOTS - 1), r = this.#end;
     while (slots[s] !== 0) s = (s + 1) & (SLOTS - 1);
-    const e = this.#count++ << 2;
-    slots[s] = this.#count;
-    const entries = this.#entries, keys = this.#keys, values = this.#values;
-    entries[e] = hash;
-    entries[e + 1] = this.#keyEnd;
-    entries[e + 2] = length | count << 8;
-    entries[e + 3] = this.#valueEnd;
-    for (let i = begin; i < end; i++) keys[this.#keyEnd++] = text.charCodeAt(i);
-    for (let i = from; i < to; i++) values[this.#valueEnd++] = ids[i]!;
+    slots[s] = r;
+    this.#count++;
+    this.#end += size;
+    records[r++] = hash;
+    records[r++] = length | count << 8;
+    let i = begin;
+    for (; i + 1 < end; i += 2) records[r++] = text.charCodeAt(i) | text.charCodeAt(i + 1) << 16;
+    if (i < end) records[r++] = text.charCodeAt(i);
+    for (let k = from; k < to; k++) records[r++] = ids[k]!;
   }
 
   /** Forgets everything. */
   clear(): void {
     this.#slots.fill(0);
-    this.#count = this.#keyEnd = this.#valueEnd = 0;
+    this.#end = 1;
+    this.#count = 0;
   }
 }
 
