@@ -208,7 +208,10 @@ function dataFileSize(path: string): number {
     const { isFile, size } = Deno.statSync(path);
     if (isFile) return size;
   } catch (cause) {
-    throw new ConfigError(`Cannot read data_path ${path}: ${(cause as Error).message}`, { cause });
+    if (cause instanceof Deno.errors.NotFound) {
+      throw new ConfigError(`Cannot read data_path ${path}: there is no such file`);
+    }
+    throw new ConfigError(`Cannot read data_path ${path}`, { cause });
   }
   throw new ConfigError(`Cannot read data_path ${path}: it must be a file`);
 }

@@ -77,7 +77,7 @@ export function readSample(
     case "ref_qa":
       return { type, reference: fields.text("reference"), rounds: fields.rounds() };
     case "conver_has_api":
-      if (!fields.has("api_desc")) fields.fail("api_desc", "is missing");
+      if (!fields.has("api_desc")) fields.missing("api_desc");
       return {
         type,
         description: fields.exact(["api_desc"]),
@@ -125,6 +125,11 @@ class Fields {
     );
   }
 
+  missing(field: string): never {
+    const found = nearest(field, Object.keys(this.#object));
+    return this.fail(field, `is missing${found === undefined ? "" : ` (there is "${found}")`}`);
+  }
+
   has(name: string): boolean {
     return Object.hasOwn(this.#object, name) && this.#object[name] !== null;
   }
@@ -153,7 +158,7 @@ class Fields {
   }
 
   text(name: string): string {
-    if (!Object.hasOwn(this.#object, name)) this.fail(name, "is missing");
+    if (!Object.hasOwn(this.#object, name)) this.missing(name);
     return this.textAt(name, this.#object[name]);
   }
 
@@ -165,7 +170,7 @@ class Fields {
 
   ids(name: string, vocabSize: number | undefined, isLabels: boolean): Int32Array {
     const list = this.#object[name];
-    if (list === undefined) this.fail(name, "is missing");
+    if (list === undefined) this.missing(name);
     if (!Array.isArray(list)) this.fail(name, `must be a list of ids, but is ${kindOf(list)}`);
     const limit = vocabSize ?? 2 ** 31;
     const bad = list.findIndex((id) =>
@@ -185,7 +190,7 @@ class Fields {
 
   rounds(): Round[] {
     const rounds = this.#object.rounds;
-    if (rounds === undefined) this.fail("rounds", "is missing");
+    if (rounds === undefined) this.missing("rounds");
     if (!Array.isArray(rounds)) {
       this.fail("rounds", `must be a list of [role, text], but is ${kindOf(rounds)}`);
     }

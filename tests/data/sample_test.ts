@@ -21,6 +21,7 @@ Deno.test("readSample() names file, line, sample and field of what is wrong", ()
     [{ type: 5 }, 'field "type" must be one of'],
     [{ type: "pretrian", text: "x" }, 'but is "pretrian"; did you mean "pretrain"?'],
     [{ type: "pretrain" }, 'field "text" is missing'],
+    [{ type: "pretrain", txt: "x" }, 'field "text" is missing (there is "txt")'],
     [{ type: "pretrain", text: 5 }, 'field "text" must be text, but is a number'],
     [{ type: "pretrain", text: "\ud800" }, 'field "text" holds half of a surrogate pair'],
     [{ type: "instruct", instruct: "x", output: ["y"] }, '"output" must be text, but is a list'],
