@@ -65,15 +65,15 @@ memory::desc describe(lp_dtype dtype, int64_t batch, int64_t rows, int64_t cols,
   return {{shared, rows, cols}, type_of(dtype), memory::dims{step, row, col}};
 }
 
-// alpha and beta as operations on the sums, before they are rounded.
+// alpha (sums + beta / alpha C): oneDNN has fast kernels only where C is added first.
 dnnl::primitive_attr attributes(float alpha, float beta) {
   dnnl::post_ops post;
+  if (beta != 0) post.append_sum(beta / alpha);
 #if DNNL_VERSION_MAJOR >= 3
   if (alpha != 1) post.append_eltwise(dnnl::algorithm::eltwise_linear, alpha, 0);
 #else
   if (alpha != 1) post.append_eltwise(1, dnnl::algorithm::eltwise_linear, alpha, 0);
 #endif
-  if (beta != 0) post.append_sum(beta);
   dnnl::primitive_attr attr;
   attr.set_post_ops(post);
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -265,7 +265,7 @@ lp_status lp_gemm(lp_ctx *ctx, const void *A, const void *B, void *C, int32_t ro
     check(product);
     if (rows == 0 || cols == 0 || batch == 0) return;
     LP_CHECK_POINTERS(C);
-    if (inner == 0) return scale_only(product, C);
+    if (inner == 0 || alpha == 0) return scale_only(product, C);
     LP_CHECK_POINTERS(A, B);
     if (batch == 1) product.batch_a = product.batch_b = product.batch_c = 0;
     multiply(ctx, product, A, B, C);

@@ -231,7 +231,7 @@ function compare(
     const wanted = want[name];
     if (wanted === undefined) continue;
     // What was computed from rounded values is not better than they are
-    const tolerance = slack *
+    const tolerance = (op.slack ?? 1) *
       Math.max(TOLERANCE[held[name].type], name[0] === "d" ? TOLERANCE[storage] : 0);
     const finite = wanted.filter((v) => Number.isFinite(v));
     const scale = (op.magnitude ?? 0) +
