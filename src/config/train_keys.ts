@@ -95,6 +95,9 @@ const optimizer = choice("What updates the weights", {
       lr,
       betas: betasOf(0.9, 0.99),
       weight_decay: weightDecay,
+      zero_is_negative: optional(
+        bool({ doc: "sign(0) = -1, as DeepSpeed's kernel has it; null: only with compat: gdgpt" }),
+      ),
     }, { ...deepspeedOptimizerKeys, eps: noEffect("Lion has no eps") }),
     no_wd_kws: noWdKws,
   }),
@@ -224,7 +227,9 @@ export const trainKeys = {
     default: "token",
     doc: "Mean of the loss over the tokens of a batch, or of its micro-batches (default of compat)",
   }),
-  compat: optional(oneOf(["gdgpt"], { doc: "Reproduce the arithmetic and order of gdGPT" })),
+  compat: optional(
+    oneOf<"gdgpt">(["gdgpt"], { doc: "Reproduce the arithmetic and order of gdGPT" }),
+  ),
   use_grad_ckpt: bool({ default: false, doc: "Recompute activations in the backward pass" }),
   use_flash_attn: bool({
     default: false,

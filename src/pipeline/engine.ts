@@ -1,4 +1,5 @@
 /** Executes the instructions of one stage. It decides nothing: a schedule is data. @module */
+import type { Transfer } from "../comm/communicator.ts";
 import { type HostBatch, uploadBatch } from "../models/batch.ts";
 import {
   type DeviceBatch,
@@ -23,12 +24,6 @@ export interface MicroBatchInput extends HostBatch {
   ceScale: number;
   /** [B*S] factor of each row's z-loss in the gradient. */
   zScales?: Float32Array | undefined;
-}
-
-/** A transfer under way. */
-export interface Transfer {
-  /** Returns when the tensor may be overwritten. */
-  wait(): void;
 }
 
 /** What a stage needs from around it. */

@@ -1,6 +1,7 @@
 /** How a configuration divides a model: the stage of each rank, its schedule, its memory. @module */
 import type { TrainConfig } from "../config/load.ts";
 import type { ModelDescription } from "../models/model.ts";
+import type { MemoryRow } from "../monitor/memory_table.ts";
 import { Optimizer, type OptimizerSpec } from "../optim/optimizer.ts";
 import { decayRule } from "../optim/param_groups.ts";
 import {
@@ -18,8 +19,13 @@ import type { LossPolicy } from "./step_inputs.ts";
 export interface RankMemory extends StageMemory {
   /** Master weights and moments. */
   optimizer: number;
-  /** Tables of positions, loss rows and the like. */
-  other: number;
+  /** Angles of positions, losses per row and the like. */
+  tables: number;
+}
+
+/** A line of the table that is printed; the workspace there holds the tables too. */
+export function memoryRow(stage: number, memory: RankMemory): MemoryRow {
+  return { stage, ...memory, workspace: memory.workspace + memory.tables };
 }
 
 /** The stage `p` of a run whose stages have `parts` layers. */
@@ -96,8 +102,9 @@ export function planRank(config: TrainConfig, spec: StageSpec, p: number): RankM
     step() {},
   });
   const memory = stage.memory();
-  const named = memory.weights + memory.gradients + optimizer.bytes;
-  return { ...memory, optimizer: optimizer.bytes, other: device.countedBytes - named };
+  const { bytes } = optimizer;
+  const tables = device.countedBytes - memory.weights - memory.gradients - bytes;
+  return { ...memory, optimizer: bytes, tables };
 }
 
 function optimizerSpec({ optimizer, compat }: TrainConfig): OptimizerSpec {
@@ -105,5 +112,10 @@ function optimizerSpec({ optimizer, compat }: TrainConfig): OptimizerSpec {
   const betas = [beta1, beta2] as const;
   return optimizer.type === "AdamW"
     ? { type: "AdamW", betas, eps: optimizer.params.eps, weightDecay }
-    : { type: "Lion", betas, weightDecay, zeroIsNegative: compat === "gdgpt" };
+    : {
+      type: "Lion",
+      betas,
+      weightDecay,
+      zeroIsNegative: optimizer.params.zero_is_negative ?? compat === "gdgpt",
+    };
 }

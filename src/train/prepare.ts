@@ -1,5 +1,5 @@
 /** Everything that is checked and made before any rank starts. @module */
-import { openModel } from "../checkpoint/model_source.ts";
+import { readModelConfig } from "../checkpoint/model_dir.ts";
 import { ConfigError } from "../config/config_error.ts";
 import type { TrainConfig } from "../config/load.ts";
 import { checkModel } from "../config/model_check.ts";
@@ -56,8 +56,7 @@ export function samplerOf(config: TrainConfig, rows: number): Sampler {
 
 /** Reads config.json of the configured model and checks the configuration against it. */
 export function describeConfigured(config: TrainConfig): ModelDescription {
-  using source = openModel(config.model_path, { weights: !config.from_scratch });
-  const model = describeModel(source.config);
+  const model = describeModel(readModelConfig(config.model_path));
   checkModel(config, {
     layerCount: model.layers.length,
     ...(model.maxPositions === undefined ? {} : { maxPositions: model.maxPositions }),

@@ -1,17 +1,140 @@
 /** What one rank does, top to bottom. @module */
 import { openModel } from "../checkpoint/model_source.ts";
-import { joinRun } from "../comm/join_run.ts";
-import { parseConfig } from "../config/load.ts";
+import { Communicator } from "../comm/communicator.ts";
+import { GroupSet } from "../comm/groups.ts";
+import type { RendezvousClient } from "../comm/rendezvous_client.ts";
+import { parseConfig, type TrainConfig } from "../config/load.ts";
 import { allocateMicroBatch, loadMicroBatch } from "../data/micro_batch.ts";
 import { TokenDataset } from "../data/token_dataset.ts";
 import { initializeWeights, loadWeights } from "../models/load_weights.ts";
-import { learningRate } from "../optim/lr_schedule.ts";
 import { LossScale, lossScaleRule } from "../optim/loss_scale.ts";
+import { learningRate, rateSpec } from "../optim/lr_schedule.ts";
 import { Stage } from "../pipeline/engine.ts";
 import { Topology } from "../pipeline/topology.ts";
 import { Transport } from "../pipeline/transport.ts";
 import { Device } from "../tensor/device.ts";
 import { lossPolicy, makeOptimizer, planRank, programOf, stageSpec } from "./layout.ts";
 import { describeConfigured, type RunPlan, samplerOf } from "./prepare.ts";
-import { Saver } from "./saver.ts";
 import { Trainer } from "./trainer.ts";
+
+/**
+ * Trains one stage of one replica to the end of the run.
+ *
+ * @param run The connection to the supervisor
+ * @param plan What the supervisor has prepared
+ */
+export async function trainRank(run: RendezvousClient, plan: RunPlan): Promise<void> {
+  const { rank, threads } = run.placement;
+  const config = parseConfig(JSON.stringify(plan.config.values), plan.config.file);
+  const topology = new Topology(config.stages, config.replicas);
+  const [p, replica] = [topology.stage(rank), topology.replica(rank)];
+  run.place = { stage: p };
+
+  const model = describeConfigured(config);
+  const spec = stageSpec(config, model, plan.parts, p);
+  using device = Device.open({ threads: config.threads || threads });
+  const context = device.context!;
+  using groupSet = await GroupSet.connect(
+    { pipe: config.stages, data: config.replicas },
+    { context, rendezvous: run },
+  );
+  const { world, pipe, data } = groupSet.groups;
+  const isEnd = p === 0 || p === config.stages - 1;
+  const isTied = model.layers[0].some(({ tied }) => tied !== undefined);
+  using tied = config.stages > 1 && isEnd && isTied
+    ? await Communicator.connect({
+      context,
+      rendezvous: run,
+      name: "tied",
+      members: [topology.rank(0, replica), topology.rank(config.stages - 1, replica)],
+    })
+    : undefined;
+
+  await run.say({ type: "phase", name: "weights" });
+  const memory = planRank(config, spec, p);
+  const stage = new Stage(device, spec, memory);
+  const optimizer = makeOptimizer(device, stage.store, config);
+  const lossScale = config.dtype === "f16"
+    ? new LossScale(lossScaleRule(config.fp16, config.compat))
+    : undefined;
+  loadStage(device, stage, config);
+  optimizer.start();
+
+  using dataset = TokenDataset.open(plan.dataset);
+  const sampler = samplerOf(config, dataset.length);
+  const batches = Array.from(
+    { length: spec.M },
+    () => allocateMicroBatch(spec.B, spec.S),
+  );
+  const rates = rateSpec(config, plan.steps);
+  const trainer = new Trainer({
+    device,
+    stage,
+    instructions: programOf(config, p).instructions,
+    transport: new Transport(pipe),
+    groups: { world, data, tied },
+    optimizer,
+    learningRate: (update) => learningRate(rates, update),
+    lossScale,
+    gradientClipping: config.gradient_clipping,
+    loss: lossPolicy(config),
+    batches: (step) =>
+      batches.map((into, m) =>
+        loadMicroBatch(dataset, sampler.microBatchRows(step, m, replica), into)
+      ),
+  });
+
+  const speaks = p === config.stages - 1 && replica === 0;
+  let measured: number[] = [];
+  for (let step = 0; step < plan.steps; step++) {
+    run.place = { stage: p, step: step + 1 };
+    const start = performance.now();
+    const result = trainer.step(step);
+    const seconds = (performance.now() - start) / 1000;
+    if (step === 0) measured = gatherMemory(world, device, topology, rank);
+    if (speaks) {
+      await run.say({
+        type: "metrics",
+        values: {
+          step: step + 1,
+          epoch: sampler.epoch(step),
+          loss: result.loss,
+          z_loss: result.zLoss,
+          grad_norm: result.gradNorm,
+          lr: result.lr,
+          loss_scale: result.lossScale,
+          tokens: result.tokens,
+          tokens_per_second: result.tokens / seconds,
+          seconds,
+          memory: measured,
+          skipped: result.skipped,
+        },
+      });
+    }
+  }
+  world.barrier();
+}
+
+/** Weights of the stage: from scratch, or from the model directory. */
+function loadStage(device: Device, stage: Stage, config: TrainConfig): void {
+  if (config.from_scratch) return initializeWeights(device, stage.store, config.seed);
+  using source = openModel(config.model_path);
+  loadWeights(device, stage.store, source);
+}
+
+/** Most bytes that a rank of each stage has allocated, by stage; of the first replica. */
+function gatherMemory(
+  world: Communicator,
+  device: Device,
+  topology: Topology,
+  rank: number,
+): number[] {
+  const isFirst = topology.replica(rank) === 0;
+  const own = (p: number) => isFirst && topology.stage(rank) === p ? device.peakBytes : 0;
+  const all: number[] = [];
+  for (let from = 0; from < topology.stages; from += 64) { // as many as one reduction takes
+    const count = Math.min(64, topology.stages - from);
+    all.push(...world.reduceNumbers(Array.from({ length: count }, (_, i) => own(from + i))));
+  }
+  return all;
+}

@@ -8,9 +8,7 @@ import type { Stage } from "../pipeline/engine.ts";
 import type { Instruction } from "../pipeline/schedule.ts";
 import type { Transport } from "../pipeline/transport.ts";
 import type { Device } from "../tensor/device.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
 import type { Parameter } from "../tensor/parameter.ts";
-import type { Tensor } from "../tensor/tensor.ts";
 import { type LossPolicy, lossShare, makeStepInputs } from "./step_inputs.ts";
 
 /** The ranks that one rank works with. */
@@ -72,7 +70,6 @@ export class Trainer {
   readonly #parts: TrainerParts;
   readonly #norm: GradientNorm;
   readonly #tied: readonly Parameter[];
-  readonly #sums: Tensor;
 
   /** A trainer before its first step. */
   constructor(parts: TrainerParts) {
@@ -83,7 +80,6 @@ export class Trainer {
     const counts = (p: Parameter) =>
       groups.data.rank === 0 && (stage.isFirst || !this.#tied.includes(p));
     this.#norm = new GradientNorm(device, stage.store, counts);
-    this.#sums = device.tensor([4], "f64");
   }
 
   /**
@@ -97,7 +93,7 @@ export class Trainer {
     const prepared = makeStepInputs(this.#parts.batches(step), loss, {
       replicas: groups.data.size,
       lossScale: scale,
-      sumOverReplicas: (values) => groups.data.size > 1 ? this.#sum(groups.data, values) : values,
+      sumOverReplicas: (values) => groups.data.reduceNumbers(values),
     });
     let result: StepResult | undefined;
     stage.run(instructions, {
@@ -109,7 +105,7 @@ export class Trainer {
         const rows = stage.losses();
         const share = rows ? lossShare(prepared, rows, scale) : { ce: 0, z: 0 };
         const squares = this.#norm.sumOfSquares();
-        const [ce, z, squaresOfAll] = this.#sum(groups.world, [share.ce, share.z, squares]);
+        const [ce, z, squaresOfAll] = groups.world.reduceNumbers([share.ce, share.z, squares]);
         const gradNorm = Math.sqrt(squaresOfAll) / scale;
         const updated = this.#update(step, { loss: ce + z, gradNorm, scale });
         result = { loss: ce + z, zLoss: z, gradNorm, lossScale: scale, ...updated, tokens: 0 };
@@ -139,19 +135,9 @@ export class Trainer {
     const { grads } = stage.store;
     if (!grads) return;
     for (const { grad } of this.#tied) {
-      if (grad) groups.tied?.allReduce(grad.ptr, grad.size, "sum", grad.code);
+      if (grad) groups.tied?.allReduce(grad);
     }
-    if (groups.data.size > 1) groups.data.allReduce(grads.ptr, grads.size, "sum", grads.code);
-  }
-
-  /** Sums of numbers over a group, in f64 and in the order of its ranks. */
-  #sum(group: Communicator, values: readonly number[]): number[] {
-    if (group.size === 1) return [...values];
-    const { device } = this.#parts;
-    const sums = this.#sums.view(0, [values.length]);
-    device.upload(sums, Float64Array.from(values));
-    group.allReduce(sums.ptr, values.length, "sum", DTYPE_CODE.f64);
-    return [...device.downloadF64(sums)];
+    if (groups.data.size > 1) groups.data.allReduce(grads);
   }
 
   #notFinite(step: number, loss: number): RangeError {

@@ -20,10 +20,14 @@ interface Expected {
 
 function readF32(path: string): Map<string, Float32Array> {
   using file = openSafetensors(path);
+  const decode = (dtype: string, { buffer }: Uint8Array<ArrayBuffer>) => {
+    if (dtype === "F16") return Float32Array.from(new Float16Array(buffer));
+    if (dtype !== "BF16") return new Float32Array(buffer);
+    const wide = Uint32Array.from(new Uint16Array(buffer), (half) => half << 16);
+    return new Float32Array(wide.buffer);
+  };
   return new Map(
-    [...file.tensors.keys()].map((
-      name,
-    ) => [name, new Float32Array(file.read(name).slice().buffer)]),
+    [...file.tensors].map(([name, { dtype }]) => [name, decode(dtype, file.read(name).slice())]),
   );
 }
 

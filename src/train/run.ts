@@ -1,0 +1,123 @@
+/** A training run from its configuration to its end: prepares, starts the ranks, shows what they do. @module */
+import { join } from "@std/path";
+import { ConfigError } from "../config/config_error.ts";
+import { loadConfig, type TrainConfig } from "../config/load.ts";
+import type { PrepareProgress } from "../data/prepare_dataset.ts";
+import type { RankMessage } from "../launch/messages.ts";
+import { runRanks } from "../launch/supervisor.ts";
+import { formatBytes } from "../monitor/format_bytes.ts";
+import { Log } from "../monitor/log.ts";
+import { availableMemory } from "../monitor/available_memory.ts";
+import { type MemoryRow, memoryTable, totalBytes } from "../monitor/memory_table.ts";
+import { MetricsWriter, type StepMetrics } from "../monitor/metrics.ts";
+import { Progress } from "../monitor/progress.ts";
+import { Screen } from "../monitor/terminal.ts";
+import { rateSpec, scheduleWarning } from "../optim/lr_schedule.ts";
+import { memoryRow } from "./layout.ts";
+import { type PreparedRun, prepareRun } from "./prepare.ts";
+
+/** What to run. */
+export interface TrainOptions {
+  /** The configuration file. */
+  configPath: string;
+  /** `KEY=VALUE` each. */
+  overrides: readonly string[];
+  /** Program and arguments that start this program again. */
+  program: readonly string[];
+  /** `auto`, or the checkpoint to go on from. */
+  resume?: string | undefined;
+}
+
+/**
+ * Trains.
+ *
+ * @returns Exit status: 0, or 1 when a rank failed
+ * @throws {ConfigError} With what is wrong; nothing was started or overwritten
+ */
+export async function runTraining(options: TrainOptions): Promise<number> {
+  const config = loadConfig(options.configPath, options.overrides);
+  const screen = new Screen();
+  const log = new Log({ print: (line) => screen.print(line) });
+  for (const notice of config.notices) log.info(notice);
+  for (const warning of config.warnings) log.warn(warning);
+
+  const run = await prepareRun(config, (progress) => screen.redraw(describeProgress(progress)));
+  screen.redraw("");
+  describeRun(log, config, run);
+  Deno.mkdirSync(config.save_path, { recursive: true });
+  return await supervise(config, run, options.program, { screen, log });
+}
+
+async function supervise(
+  config: TrainConfig,
+  { plan, memory }: PreparedRun,
+  program: readonly string[],
+  { screen, log }: { screen: Screen; log: Log },
+): Promise<number> {
+  const planPath = join(config.save_path, "run.json");
+  Deno.writeTextFileSync(planPath, JSON.stringify(plan, null, 1));
+  using metrics = new MetricsWriter(join(config.save_path, "metrics.jsonl"), { afterStep: 0 });
+  const progress = new Progress(screen, {
+    totalSteps: plan.steps,
+    stepsPerPrint: config.steps_per_print,
+    samplesPerStep: config.train_batch_size,
+  });
+  const status = await runRanks({
+    worldSize: config.worldSize,
+    command: () => [...program, "rank", planPath],
+    ...(config.threads ? { threads: config.threads } : {}),
+    onMessage: (_, message) => hear(message),
+    onLine: (rank, _, line) => screen.print(config.worldSize > 1 ? `[rank ${rank}] ${line}` : line),
+    print: (text) => screen.print(text),
+  });
+  progress.finish();
+  return status;
+
+  function hear(message: RankMessage): void {
+    if (message.type === "log") return log.write(message.level, message.text);
+    if (message.type !== "metrics") return;
+    const step = message.values as unknown as StepMetrics;
+    metrics.write(step);
+    progress.step(step);
+    if (step.step === 1) {
+      log.info(
+        `Memory after the first step, planned and measured\n${
+          memoryTable(memory.map((row, p) => memoryRow(p, row)), step.memory)
+        }`,
+      );
+    }
+  }
+}
+
+function describeRun(log: Log, config: TrainConfig, run: PreparedRun): void {
+  const { plan, memory } = run;
+  const cached = run.isCached ? ", tokenized before" : "";
+  log.info(`Data: ${run.samples} samples in ${run.rows} rows${cached}`);
+  const warning = scheduleWarning(rateSpec(config, plan.steps));
+  if (warning) log.warn(warning);
+  log.info(
+    `${plan.steps} steps of ${config.train_batch_size} rows on ${config.worldSize} ranks, ` +
+      `parts [${plan.parts.join(", ")}], ${config.dtype}`,
+  );
+  const rows = memory.map((row, p) => memoryRow(p, row));
+  log.info(`Memory of a rank, by stage\n${memoryTable(rows)}`);
+  expectMemory(config, rows);
+}
+
+function describeProgress({ phase, bytes, totalBytes, samples }: PrepareProgress): string {
+  if (phase === "wait") return "Waiting for another run that tokenizes the same data";
+  const part = `${formatBytes(bytes)} of ${formatBytes(totalBytes)}`;
+  return phase === "hash" ? `Hashing the data: ${part}` : `Tokenizing: ${part}, ${samples} samples`;
+}
+
+/** Refuses a run that this machine cannot hold, before anything is loaded. */
+function expectMemory(config: TrainConfig, rows: readonly MemoryRow[]): void {
+  const needed = rows.reduce((sum, row) => sum + totalBytes(row), 0) * config.replicas;
+  const available = availableMemory() ?? Infinity;
+  if (needed <= available) return;
+  throw new ConfigError([
+    `Cannot start as the ranks need ${formatBytes(needed)} together and this machine has ` +
+    `${formatBytes(available)} left: lower train_micro_batch_size_per_gpu or max_seq_len, set ` +
+    `use_grad_ckpt: true, or train in bf16`,
+  ]);
+}
