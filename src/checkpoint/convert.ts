@@ -1,8 +1,9 @@
 /** Conversion between the Hugging Face layout and the pipeline layout. @module */
 import { join, resolve } from "@std/path";
 import { ConfigError } from "../config/config_error.ts";
+import { FileBatch } from "../formats/file_batch.ts";
 import { writeTextDurably } from "../formats/file_bytes.ts";
-import { writeSafetensors } from "../formats/safetensors.ts";
+import { writeTensors } from "../formats/safetensors.ts";
 import { type StoredType, tensorBytes, type TensorData } from "../formats/tensor_file.ts";
 import { type CastLosses, castTensor, type FloatStored, isFloatStored } from "./cast.ts";
 import { copyExtraFiles, extraBytes } from "./extra_files.ts";
@@ -139,10 +140,14 @@ async function write(
   const needed = bytes + extraBytes(source.dir) + SLACK_BYTES;
   await buildDirectory(savePath, { force, bytes: needed }, async (dir) => {
     copyExtraFiles(source.dir, dir, commonType(files));
-    for (const { name, tensors } of files) {
-      writeSafetensors(join(dir, name), tensors);
-      await new Promise((resume) => setTimeout(resume)); // lets signals in
-      signal?.throwIfAborted();
+    const batch = new FileBatch();
+    try {
+      for (const { name, tensors } of files) {
+        await batch.write(join(dir, name), (file) => writeTensors(file, tensors));
+        signal?.throwIfAborted();
+      }
+    } finally {
+      await batch.flush();
     }
     if (index !== undefined) writeTextDurably(join(dir, "model.safetensors.index.json"), index);
   });

@@ -2,8 +2,8 @@
 import { dirname } from "@std/path";
 import { FormatError } from "./format_error.ts";
 
-/** Bytes moved at a time: what a disk and the page cache like best, and little enough to hold. */
-export const CHUNK_BYTES = 8 << 20;
+/** Bytes moved at a time: enough to hide the calls, and little enough to stay in the cache. */
+export const CHUNK_BYTES = 2 << 20;
 
 /**
  * Fills `into` from a place in the file.
@@ -29,23 +29,25 @@ export function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
  * directory, flushed to the disk, then renamed. On an error the temporary file is removed.
  *
  * @param write Writes the contents
+ * @returns What `write` returned
  * @throws {Error} If the system refuses; its error is the cause
  */
-export function writeFileDurably(path: string, write: (file: Deno.FsFile) => void): void {
+export function writeFileDurably<T>(path: string, write: (file: Deno.FsFile) => T): T {
   const temporary = `${path}.tmp-${Deno.pid}`;
+  let result: T;
   try {
     {
       using file = Deno.openSync(temporary, { write: true, create: true, truncate: true });
-      write(file);
+      result = write(file);
       file.syncSync();
     }
     Deno.renameSync(temporary, path);
   } catch (error) {
     removeIfThere(temporary);
-    if (!(error instanceof Error && "code" in error)) throw error;
-    throw new Error(`Cannot write ${path}: ${error.message}`, { cause: error });
+    throw nameFile(path, error);
   }
   syncDirectory(dirname(path));
+  return result;
 }
 
 /** Writes a small text file as {@linkcode writeFileDurably} does. */
@@ -57,6 +59,12 @@ export function writeTextDurably(path: string, text: string): void {
 export function syncDirectory(path: string): void {
   using directory = Deno.openSync(path);
   directory.syncSync();
+}
+
+/** An error of the system says which file it was about; others stay what they are. */
+export function nameFile(path: string, error: unknown): unknown {
+  if (!(error instanceof Error && "code" in error)) return error;
+  return new Error(`Cannot write ${path}: ${error.message}`, { cause: error });
 }
 
 function removeIfThere(path: string): void {

@@ -1,4 +1,5 @@
 /** Reading and writing safetensors files. @module */
+import { crc32 } from "node:zlib";
 import { CHUNK_BYTES, readAt, writeAll, writeFileDurably } from "./file_bytes.ts";
 import { FormatError } from "./format_error.ts";
 import {
@@ -34,9 +35,17 @@ export function openSafetensors(path: string): SafetensorsFile {
   }
 }
 
+/** What was written, for those who check it later. */
+export interface WrittenFile {
+  /** Size of the file. */
+  bytes: number;
+  /** CRC-32 of the whole file. */
+  crc32: number;
+}
+
 /**
- * Writes a safetensors file, one piece of a tensor in memory at a time. The result depends only on
- * the tensors, not on their order: wider types come first, then names.
+ * Writes a safetensors file durably, one piece of a tensor in memory at a time. The result depends
+ * only on the tensors, not on their order: wider types come first, then names.
  *
  * @param metadata Free texts of the header
  * @throws {RangeError} If a tensor yields other bytes than its shape says, or a name comes twice
@@ -46,13 +55,35 @@ export function writeSafetensors(
   path: string,
   tensors: Iterable<TensorData>,
   metadata: Record<string, string> = { format: "pt" },
-): void {
+): WrittenFile {
+  return writeFileDurably(path, (file) => writeTensors(file, tensors, metadata));
+}
+
+/** Writes what {@linkcode writeSafetensors} does to an open file, which the caller makes durable. */
+export function writeTensors(
+  file: Deno.FsFile,
+  tensors: Iterable<TensorData>,
+  metadata: Record<string, string> = { format: "pt" },
+): WrittenFile {
   const ordered = [...tensors].sort(compareForLayout);
-  const header = buildHeader(ordered, metadata);
-  writeFileDurably(path, (file) => {
-    writeAll(file, header);
-    for (const tensor of ordered) writeTensor(file, tensor);
-  });
+  const written = { bytes: 0, crc32: 0 };
+  const write = (bytes: Uint8Array) => {
+    writeAll(file, bytes);
+    written.bytes += bytes.length;
+    written.crc32 = crc32(bytes, written.crc32);
+  };
+  write(buildHeader(ordered, metadata));
+  for (const tensor of ordered) {
+    const { name, dtype, shape } = tensor;
+    const end = written.bytes + tensorBytes(dtype, shape)!;
+    for (const chunk of tensor.chunks()) write(chunk);
+    if (written.bytes !== end) {
+      throw new RangeError(
+        `Cannot store ${name} as it must end at byte ${end}: its pieces end at ${written.bytes}`,
+      );
+    }
+  }
+  return written;
 }
 
 class OpenSafetensors implements SafetensorsFile {
@@ -117,18 +148,5 @@ class OpenSafetensors implements SafetensorsFile {
     const tensor = this.tensors.get(name);
     if (tensor) return tensor;
     throw new RangeError(`Cannot read ${name} of ${this.path}: there is no such tensor`);
-  }
-}
-
-function writeTensor(file: Deno.FsFile, tensor: TensorData): void {
-  const { name, dtype, shape } = tensor;
-  const expected = tensorBytes(dtype, shape)!;
-  let written = 0;
-  for (const chunk of tensor.chunks()) {
-    writeAll(file, chunk);
-    written += chunk.length;
-  }
-  if (written !== expected) {
-    throw new RangeError(`Cannot store ${name} as its ${expected} bytes: it yielded ${written}`);
   }
 }

@@ -122,7 +122,7 @@ Deno.test("writeSafetensors() leaves nothing behind when a tensor yields too few
   try {
     const path = join(dir, "x.safetensors");
     const short = source("a", "F32", [2], new Uint8Array(4));
-    assertThrows(() => writeSafetensors(path, [short]), RangeError, "8 bytes: it yielded 4");
+    assertThrows(() => writeSafetensors(path, [short]), RangeError, "its pieces end at");
     assertThrows(() => writeSafetensors(path, [short, short]), RangeError, "two tensors");
     assertEquals([...Deno.readDirSync(dir)], []);
   } finally {

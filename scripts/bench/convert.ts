@@ -1,0 +1,126 @@
+/**
+ * Converts a llama of 1.3 billion parameters (2.7 GB of bf16) both ways and compares with `cp -r`
+ * of the same files, with and without `sync`. Prints seconds, GB/s and peak memory; removes all.
+ *
+ *   deno run -A scripts/bench/convert.ts [ROUNDS]
+ *
+ * @module
+ */
+import { fromFileUrl, join } from "@std/path";
+import { statfsSync } from "node:fs";
+import { writeTextDurably } from "../../src/formats/file_bytes.ts";
+import { writeSafetensors } from "../../src/formats/safetensors.ts";
+import { elementCount, type TensorData } from "../../src/formats/tensor_file.ts";
+import { shardIndex, splitIntoShards } from "../../src/checkpoint/shards.ts";
+
+const CONFIG = {
+  model_type: "llama",
+  hidden_size: 2048,
+  intermediate_size: 5504,
+  num_hidden_layers: 24,
+  num_attention_heads: 16,
+  vocab_size: 32000,
+  torch_dtype: "bfloat16",
+};
+const MAIN = fromFileUrl(new URL("../../main.ts", import.meta.url));
+const SHARD_BYTES = 1e9;
+
+const rounds = Number(Deno.args[0] ?? 3);
+const root = Deno.makeTempDirSync({ prefix: "llmpipe-bench-" });
+const { bavail, bsize } = statfsSync(root);
+try {
+  if (bavail * bsize < 10e9) throw new Error(`Cannot measure as ${root} must have 10 GB free`);
+  const hf = join(root, "hf");
+  const bytes = writeModel(hf);
+  const row = (what: string, { seconds, peakBytes }: Measured) =>
+    console.log(
+      `${what.padEnd(16)} ${seconds.toFixed(2).padStart(6)} s ` +
+        `${(bytes / 1e9 / seconds).toFixed(2).padStart(6)} GB/s  peak ${
+          (peakBytes / 2 ** 20).toFixed(0)
+        } MiB`,
+    );
+  console.log(`${(bytes / 1e9).toFixed(2)} GB, page cache warm`);
+  for (let round = 0; round < rounds; round++) {
+    const copy = join(root, "copy"), pp = join(root, "pp"), back = join(root, "back");
+    row("cp -r", await measure(["cp", "-r", hf, copy]));
+    Deno.removeSync(copy, { recursive: true });
+    row("cp -r and sync", await measure(["sh", "-c", `cp -r ${hf} ${copy} && sync -f ${copy}`]));
+    Deno.removeSync(copy, { recursive: true });
+    row("hg_to_pp", await convert("hg_to_pp", hf, pp));
+    row("pp_to_hg", await convert("pp_to_hg", pp, back));
+    Deno.removeSync(pp, { recursive: true });
+    Deno.removeSync(back, { recursive: true });
+  }
+} finally {
+  Deno.removeSync(root, { recursive: true });
+}
+
+interface Measured {
+  seconds: number;
+  peakBytes: number;
+}
+
+function convert(direction: string, from: string, to: string): Promise<Measured> {
+  const flags = ["--input-path", from, "--save-path", to];
+  return measure([Deno.execPath(), "run", "-A", MAIN, "convert", direction, ...flags]);
+}
+
+/** Runs a program and watches its peak memory. */
+async function measure([program, ...args]: string[]): Promise<Measured> {
+  const began = performance.now();
+  const child = new Deno.Command(program, { args, stdout: "null", stderr: "piped" }).spawn();
+  let peakBytes = 0;
+  const watch = setInterval(() => {
+    try {
+      const status = Deno.readTextFileSync(`/proc/${child.pid}/status`);
+      const [, kilobytes] = /^VmHWM:\s+(\d+) kB/m.exec(status) ?? [];
+      peakBytes = Math.max(peakBytes, Number(kilobytes ?? 0) * 1024);
+    } catch {
+      // it has just ended
+    }
+  }, 20);
+  const { success, stderr } = await child.output();
+  clearInterval(watch);
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  return { seconds: (performance.now() - began) / 1000, peakBytes };
+}
+
+/** Writes the model as shards and their index; returns the bytes of its tensors. */
+function writeModel(dir: string): number {
+  Deno.mkdirSync(dir);
+  const { hidden_size: D, intermediate_size: F, vocab_size: V, num_hidden_layers: L } = CONFIG;
+  const shapes: [name: string, shape: number[]][] = [["model.embed_tokens.weight", [V, D]]];
+  for (let i = 0; i < L; i++) {
+    const block = (name: string, shape: number[]) =>
+      shapes.push([`model.layers.${i}.${name}.weight`, shape]);
+    for (const x of ["q", "k", "v", "o"]) block(`self_attn.${x}_proj`, [D, D]);
+    block("mlp.gate_proj", [F, D]);
+    block("mlp.up_proj", [F, D]);
+    block("mlp.down_proj", [D, F]);
+    block("input_layernorm", [D]);
+    block("post_attention_layernorm", [D]);
+  }
+  shapes.push(["model.norm.weight", [D]], ["lm_head.weight", [V, D]]);
+  const noise = crypto.getRandomValues(new Uint8Array(1 << 16));
+  const piece = new Uint8Array(8 << 20);
+  for (let at = 0; at < piece.length; at += noise.length) piece.set(noise, at);
+  const tensors = shapes.map(([name, shape]): TensorData & { bytes: number } => {
+    const bytes = 2 * elementCount(shape);
+    return {
+      name,
+      dtype: "BF16",
+      shape,
+      bytes,
+      *chunks() {
+        for (let at = 0; at < bytes; at += piece.length) {
+          yield piece.subarray(0, Math.min(piece.length, bytes - at));
+        }
+      },
+    };
+  });
+  const shards = splitIntoShards(tensors, SHARD_BYTES);
+  for (const { name, tensors } of shards) writeSafetensors(join(dir, name), tensors);
+  writeTextDurably(join(dir, "model.safetensors.index.json"), shardIndex(shards));
+  writeTextDurably(join(dir, "config.json"), JSON.stringify(CONFIG, null, 2));
+  return tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+}

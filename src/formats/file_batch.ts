@@ -1,0 +1,49 @@
+/** Many files of a directory that nobody reads yet. @module */
+import { nameFile } from "./file_bytes.ts";
+
+/**
+ * Writes files one after another while the disk still flushes those before. The files stand under
+ * their names at once, so the directory must be one that only gets its own name after `flush`.
+ */
+export class FileBatch {
+  readonly #flushes: Promise<void>[] = [];
+  readonly #errors: unknown[] = [];
+
+  /**
+   * Writes one file and begins to flush it.
+   *
+   * @param write Writes the contents
+   * @returns What `write` returned
+   * @throws {Error} If the system refuses; its error is the cause
+   */
+  async write<T>(path: string, write: (file: Deno.FsFile) => T): Promise<T> {
+    let file: Deno.FsFile | undefined;
+    let result: T;
+    try {
+      file = Deno.openSync(path, { write: true, createNew: true });
+      result = write(file);
+    } catch (error) {
+      file?.close();
+      throw nameFile(path, error);
+    }
+    this.#flushes.push(this.#flush(path, file));
+    await new Promise((resume) => setTimeout(resume)); // the flush begins, and signals come in
+    return result;
+  }
+
+  /** Waits until all files are on the disk. @throws {Error} If one of them cannot be */
+  async flush(): Promise<void> {
+    await Promise.all(this.#flushes);
+    if (this.#errors.length) throw this.#errors[0];
+  }
+
+  async #flush(path: string, file: Deno.FsFile): Promise<void> {
+    try {
+      await file.sync();
+    } catch (error) {
+      this.#errors.push(nameFile(path, error));
+    } finally {
+      file.close();
+    }
+  }
+}

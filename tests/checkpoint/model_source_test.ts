@@ -1,0 +1,230 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { join } from "@std/path";
+import { fromF32, isFloatStored, toF32 } from "../../src/checkpoint/cast.ts";
+import { openModel, readModelConfig } from "../../src/checkpoint/model_source.ts";
+import { ConfigError } from "../../src/config/config_error.ts";
+import { openSafetensors, writeSafetensors } from "../../src/formats/safetensors.ts";
+import { bytesOf, copyFiles, describe, FIXTURES, model, sha256, withDir } from "./fixtures.ts";
+
+const MODELS = [
+  "llama/hf_fp32",
+  "llama/hf_bf16",
+  "llama/hf_fp16",
+  "bloom/hf",
+  "bloom/hf_bin_legacy",
+  "mixtral/hf",
+  "baichuan2/hf_bin",
+  "chatglm3/hf",
+  "chatglm3/hf_bin",
+];
+
+for (const name of MODELS) {
+  Deno.test(`openModel() finds the tensors of ${name} where the reference converter puts them`, () => {
+    using source = openModel(model(name));
+    assertEquals(source.layout, "hf");
+    const family = name.split("/")[0];
+    const mapping = JSON.parse(
+      Deno.readTextFileSync(join(FIXTURES, "convert", family, "hg_to_pp", "mapping.json")),
+    );
+    const files = Object.keys(mapping.layers).sort();
+    assertEquals(files.length, source.layerCount);
+    for (const [layer, file] of files.entries()) {
+      const wanted = mapping.layers[file];
+      assertEquals(source.names(layer).sort(), Object.keys(wanted).sort());
+      for (const [tensor, { from, shape, sha256: hash }] of Object.entries<Mapped>(wanted)) {
+        const entry = source.entry(layer, tensor);
+        assertEquals(entry.shape, shape);
+        assert(isFloatStored(entry.dtype));
+        const f16 = fromF32(toF32(bytesOf(source, layer, tensor), entry.dtype), "F16");
+        assertEquals(sha256(f16), hash, `${file} ${tensor}`);
+        if (!source.tied || from !== "lm_head.weight") {
+          assertEquals(source.hfName(layer, tensor), from);
+        }
+      }
+    }
+  });
+}
+
+interface Mapped {
+  from: string;
+  shape: number[];
+  sha256: string;
+}
+
+Deno.test("openModel() reads the layer files of the reference converter", () =>
+  withDir((dir) => {
+    copyFiles(join(FIXTURES, "convert/llama/hg_to_pp"), dir);
+    Deno.copyFileSync(join(model("llama/hf_fp16"), "config.json"), join(dir, "config.json"));
+    using source = openModel(dir);
+    assertEquals(source.layout, "pipeline");
+    assertEquals(describe(dir), describe(model("llama/hf_fp16")));
+  }));
+
+Deno.test("openModel() follows latest of a trained run, and so does readModelConfig()", () => {
+  const save = join(FIXTURES, "convert/bloom/pp_to_hg/save");
+  using source = openModel(save);
+  assertEquals([source.layout, source.family, source.layerCount], ["pipeline", "bloom", 5]);
+  assertEquals(source.dir, join(save, "checkpoint_final"));
+  assertEquals(readModelConfig(save), source.config);
+});
+
+Deno.test("openModel() gives the head of a tied model the embedding and its Hugging Face name", () => {
+  using source = openModel(model("llama_tied/hf"));
+  assertEquals(source.names(5), ["norm.weight", "embed_tokens.weight"]);
+  assertEquals(source.hfName(5, "embed_tokens.weight"), "model.embed_tokens.weight");
+  assertEquals(source.layerName("model.embed_tokens.weight"), {
+    layer: 0,
+    name: "embed_tokens.weight",
+  });
+  assertEquals(source.layerName("lm_head.weight"), undefined);
+  assertEquals(
+    bytesOf(source, 5, "embed_tokens.weight"),
+    bytesOf(source, 0, "embed_tokens.weight"),
+  );
+});
+
+Deno.test("openModel() passes over inv_freq of old files and a head that a tie makes unused", () =>
+  withDir((dir) => {
+    rewrite(model("llama_tied/hf"), dir, (tensors) => {
+      const extra = { dtype: "F32" as const, shape: [2], chunks: () => [new Uint8Array(8)] };
+      return [
+        ...tensors,
+        { name: "model.layers.0.self_attn.rotary_emb.inv_freq", ...extra },
+        { name: "lm_head.weight", ...extra },
+      ];
+    });
+    assertEquals(describe(dir), describe(model("llama_tied/hf")));
+  }));
+
+Deno.test("openModel() names every tensor that is missing or left over, at once", () =>
+  withDir((dir) => {
+    rewrite(model("llama/hf_bf16"), dir, (tensors) => [
+      ...tensors.filter(({ name }) => !/layers.[12].mlp.up_proj/.test(name)),
+      { name: "model.extra", dtype: "U8", shape: [1], chunks: () => [new Uint8Array(1)] },
+    ]);
+    const { problems } = assertThrows(() => openModel(dir), ConfigError);
+    assertEquals(problems.length, 2);
+    assert(/no tensor named model.extra$/.test(problems[0]), problems[0]);
+    assert(
+      /Cannot find in .*: model.layers.1.mlp.up_proj.weight, model.layers.2.mlp.up_proj.weight$/
+        .test(problems[1]),
+      problems[1],
+    );
+  }));
+
+Deno.test("openModel() refuses shards that are missing, damaged or not what the index says", () =>
+  withDir((dir) => {
+    const refused = (name: string, change: (dir: string) => void, ...parts: RegExp[]) => {
+      const copy = join(dir, name);
+      copyFiles(model("llama/hf_bf16"), copy);
+      change(copy);
+      const error = assertThrows(() => openModel(copy), ConfigError);
+      for (const part of parts) assert(part.test(error.message), error.message);
+    };
+    const shard = "model-00002-of-00002.safetensors";
+    refused(
+      "missing",
+      (copy) => Deno.removeSync(join(copy, shard)),
+      /Cannot read .*model-00002-of-00002.safetensors: there is no such file$/,
+    );
+    refused(
+      "cut",
+      (copy) => Deno.truncateSync(join(copy, shard), 5000),
+      /model-00002-of-00002.safetensors as its tensors must fill/,
+    );
+    refused(
+      "empty",
+      (copy) => Deno.truncateSync(join(copy, shard), 0),
+      /model-00002-of-00002.safetensors as it must have 8 bytes or more: it has 0/,
+    );
+    for (const broken of ["index_missing_shard", "index_missing_tensor", "index_path_traversal"]) {
+      refused(
+        broken,
+        (copy) => copyFiles(join(FIXTURES, "convert/broken", broken), copy),
+        {
+          index_missing_shard: /model-00002-of-00002.safetensors/,
+          index_missing_tensor:
+            /Cannot find in .*model-00001-of-00001.safetensors what .*index.json names: b/,
+          index_path_traversal:
+            /the file of a must be one beside it: .*"..\/..\/..\/..\/etc\/passwd"/,
+        }[broken]!,
+      );
+    }
+    refused(
+      "no config",
+      (copy) => Deno.removeSync(join(copy, "config.json")),
+      /config.json: there is no such file/,
+    );
+    refused(
+      "bad config",
+      (copy) => Deno.writeTextFileSync(join(copy, "config.json"), "{"),
+      /config.json: /,
+    );
+    refused(
+      "family",
+      (copy) => Deno.writeTextFileSync(join(copy, "config.json"), '{"model_type": "gpt2"}'),
+      /model_type must be one of .*llama.*: current value is "gpt2"/,
+    );
+    refused(
+      "layers",
+      (copy) =>
+        Deno.writeTextFileSync(
+          join(copy, "config.json"),
+          '{"model_type": "llama", "num_hidden_layers": 4.5}',
+        ),
+      /num_hidden_layers must be an integer from 1 to 10000: current value is 4.5/,
+    );
+  }));
+
+Deno.test("openModel() refuses layer files that are missing or more than config.json makes", () =>
+  withDir((dir) => {
+    const save = join(FIXTURES, "convert/llama/pp_to_hg/save/checkpoint_final");
+    copyFiles(save, dir);
+    Deno.renameSync(join(dir, "layer_02-model_states.pt"), join(dir, "layer_07-model_states.pt"));
+    const error = assertThrows(() => openModel(dir), ConfigError);
+    assert(/layer_07-model_states.pt as config.json makes 4 layers/.test(error.message));
+    assert(/Cannot find layer_02-model_states.safetensors/.test(error.message));
+  }));
+
+Deno.test("openModel() says what a directory without a model lacks", () =>
+  withDir((dir) => {
+    assertThrows(() => openModel(join(dir, "nowhere")), ConfigError, "there is no such directory");
+    Deno.copyFileSync(join(model("llama/hf_bf16"), "config.json"), join(dir, "config.json"));
+    assertThrows(() => openModel(dir), ConfigError, "Cannot find a model in");
+    Deno.removeSync(join(dir, "config.json"));
+    Deno.writeTextFileSync(join(dir, "latest"), "../../etc");
+    assertThrows(() => openModel(dir), ConfigError, "must name a directory beside it");
+  }));
+
+Deno.test("read() of a layer file that fails its checksum is an error of the user's file", () =>
+  withDir((dir) => {
+    copyFiles(join(FIXTURES, "convert/llama/pp_to_hg/save/checkpoint_final"), dir);
+    const path = join(dir, "layer_00-model_states.pt");
+    const bytes = Deno.readFileSync(path);
+    bytes[5000] ^= 1;
+    Deno.writeFileSync(path, bytes);
+    using source = openModel(dir);
+    assertThrows(
+      () => bytesOf(source, 0, "embed_tokens.weight"),
+      ConfigError,
+      "checksum of its entry layer_00-model_states/data/0",
+    );
+  }));
+
+type Tensors = Parameters<typeof writeSafetensors>[1];
+type TensorList = Tensors extends Iterable<infer T> ? T[] : never;
+
+/** Writes a sharded model as one file, its tensors changed. */
+function rewrite(from: string, to: string, change: (tensors: TensorList) => TensorList): void {
+  Deno.copyFileSync(join(from, "config.json"), join(to, "config.json"));
+  const tensors: TensorList = [];
+  for (const { name } of Deno.readDirSync(from)) {
+    if (!name.endsWith(".safetensors")) continue;
+    using file = openSafetensors(join(from, name));
+    for (const [name, { dtype, shape }] of file.tensors) {
+      const bytes = file.read(name);
+      tensors.push({ name, dtype, shape, chunks: () => [bytes] });
+    }
+  }
+  writeSafetensors(join(to, "model.safetensors"), change(tensors));
+}
