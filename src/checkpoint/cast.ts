@@ -51,7 +51,7 @@ export function castTensor(
 export function toF32(bytes: Uint8Array, from: FloatStored): Float32Array {
   const own = bytes.slice().buffer;
   if (from === "F32") return new Float32Array(own);
-  if (from === "F16") return Float32Array.from(new Float16Array(own));
+  if (from === "F16") return new Float32Array(new Float16Array(own));
   const stored = new Uint16Array(own);
   const bits = new Uint32Array(stored.length);
   for (let i = 0; i < stored.length; i++) bits[i] = stored[i] << 16;
@@ -61,7 +61,7 @@ export function toF32(bytes: Uint8Array, from: FloatStored): Float32Array {
 /** f32 values as they are stored in another type, rounded to nearest, ties to even. */
 export function fromF32(values: Float32Array, to: FloatStored): Uint8Array {
   if (to === "F32") return new Uint8Array(values.slice().buffer);
-  if (to === "F16") return new Uint8Array(Float16Array.from(values).buffer);
+  if (to === "F16") return new Uint8Array(new Float16Array(values).buffer);
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const stored = new Uint16Array(values.length);
   for (let i = 0; i < stored.length; i++) {
