@@ -1,6 +1,7 @@
 /** Text generation. @module */
 import { openModel } from "../checkpoint/model_source.ts";
 import { ConfigError } from "../config/config_error.ts";
+import { loadWeights } from "../models/load_weights.ts";
 import { describeModel } from "../models/registry.ts";
 import { Device } from "../tensor/device.ts";
 import type { FloatType } from "../tensor/dtype.ts";
@@ -58,10 +59,10 @@ export function* generate(
   if (prompt.length === 0) throw new ConfigError(["Cannot generate from an empty prompt"]);
 
   using device = Device.open({ threads: options.threads ?? 0 });
-  const language = LanguageModel.load(device, source, model, {
+  const language = LanguageModel.load(device, model, {
     capacity: prompt.length + options.maxNewTokens,
     dtype: options.dtype ?? storedType(source.entry(0, source.names(0)[0]).dtype),
-  });
+  }, (store) => loadWeights(device, store, source));
   const sampler = new Sampler(options);
   const decoder = tokenizer.decodeStream({ skipSpecial: true });
   const ends = endTokens(source.config, tokenizer.eosId);

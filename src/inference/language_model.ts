@@ -1,7 +1,5 @@
 /** A model ready to generate: weights, key/value cache, and memory planned for both. @module */
 import { ConfigError } from "../config/config_error.ts";
-import type { ModelSource } from "../checkpoint/model_source.ts";
-import { loadWeights } from "../models/load_weights.ts";
 import { type Forward, LayerWeights, type ModelDescription } from "../models/model.ts";
 import { Arena, Pool, UNBOUNDED } from "../tensor/arena.ts";
 import { Device } from "../tensor/device.ts";
@@ -25,16 +23,18 @@ export class LanguageModel {
   #length = 0;
 
   /**
-   * Loads the weights and allocates the cache.
+   * Allocates weights and cache, and fills the weights.
    *
-   * @param capacity Most positions, prompt and generated
-   * @param dtype Arithmetic and storage
+   * @param options.capacity Most positions, prompt and generated
+   * @param options.dtype Arithmetic and storage
+   * @param load Fills the weights
+   * @throws {ConfigError} If the model was not made for so many positions
    */
   static load(
     device: Device,
-    source: ModelSource,
     model: ModelDescription,
     options: { capacity: number; dtype: FloatType },
+    load: (store: ParameterStore) => void,
   ): LanguageModel {
     const { capacity } = options;
     if (model.maxPositions !== undefined && capacity > model.maxPositions) {
@@ -46,7 +46,7 @@ export class LanguageModel {
     const dry = new LanguageModel(Device.dry(), model, options);
     dry.#run(new Int32Array(Math.min(capacity, PREFILL_CHUNK)));
     const loaded = new LanguageModel(device, model, options, dry.#arena.peakBytes);
-    loadWeights(device, loaded.#store, source);
+    load(loaded.#store);
     return loaded;
   }
 

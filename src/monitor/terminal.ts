@@ -32,11 +32,13 @@ export function stderrTerminal(): Terminal {
 /** Prints lines above one line that stays at the bottom and is redrawn. */
 export class Screen {
   readonly #terminal: Terminal;
+  readonly #also: (lines: string) => void;
   #bottom = "";
 
-  /** Writes to `terminal`. */
-  constructor(terminal: Terminal = stderrTerminal()) {
+  /** Writes to `terminal`, and what is printed to `also` as well. */
+  constructor(terminal: Terminal = stderrTerminal(), also: (lines: string) => void = () => {}) {
     this.#terminal = terminal;
+    this.#also = also;
   }
 
   /** True when the bottom line is shown. */
@@ -53,6 +55,7 @@ export class Screen {
   print(text: string): void {
     const erase = this.#bottom === "" ? "" : "\r\x1b[K";
     this.#terminal.write(`${erase}${text}\n${this.#bottom}`);
+    this.#also(`${text}\n`);
   }
 
   /** Redraws the bottom line, cut to the width; an empty text removes it. Nothing on a pipe. */

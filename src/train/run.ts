@@ -11,7 +11,7 @@ import { availableMemory } from "../monitor/available_memory.ts";
 import { type MemoryRow, memoryTable, totalBytes } from "../monitor/memory_table.ts";
 import { MetricsWriter, type StepMetrics } from "../monitor/metrics.ts";
 import { Progress } from "../monitor/progress.ts";
-import { Screen } from "../monitor/terminal.ts";
+import { Screen, stderrTerminal } from "../monitor/terminal.ts";
 import { rateSpec, scheduleWarning } from "../optim/lr_schedule.ts";
 import { memoryRow } from "./layout.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
@@ -36,7 +36,8 @@ export interface TrainOptions {
  */
 export async function runTraining(options: TrainOptions): Promise<number> {
   const config = loadConfig(options.configPath, options.overrides);
-  const screen = new Screen();
+  using file = openLogFile(config.log_path);
+  const screen = new Screen(stderrTerminal(), (lines) => file?.write(lines));
   const log = new Log({ print: (line) => screen.print(line) });
   for (const notice of config.notices) log.info(notice);
   for (const warning of config.warnings) log.warn(warning);
@@ -108,6 +109,26 @@ function describeProgress({ phase, bytes, totalBytes, samples }: PrepareProgress
   if (phase === "wait") return "Waiting for another run that tokenizes the same data";
   const part = `${formatBytes(bytes)} of ${formatBytes(totalBytes)}`;
   return phase === "hash" ? `Hashing the data: ${part}` : `Tokenizing: ${part}, ${samples} samples`;
+}
+
+/** The file that receives the log as well. @throws {ConfigError} If it cannot be written */
+function openLogFile(
+  path: string | null,
+): (Disposable & { write(lines: string): void }) | undefined {
+  if (path === null) return undefined;
+  let file: Deno.FsFile;
+  try {
+    file = Deno.openSync(path, { append: true, create: true });
+  } catch (cause) {
+    throw new ConfigError(`Cannot write log_path ${path}: ${(cause as Error).message}`, { cause });
+  }
+  return {
+    write(lines) {
+      let bytes = new TextEncoder().encode(lines);
+      while (bytes.length) bytes = bytes.subarray(file.writeSync(bytes));
+    },
+    [Symbol.dispose]: () => file.close(),
+  };
 }
 
 /** Refuses a run that this machine cannot hold, before anything is loaded. */

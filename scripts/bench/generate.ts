@@ -1,0 +1,64 @@
+#!/usr/bin/env -S deno run -A
+/**
+ * Speed of generation with the bench model and batch 1, all threads.
+ *
+ *   deno run -A scripts/bench/generate.ts [--prompt-tokens 512] [--new-tokens 64]
+ *
+ * Beside decode stands the rate at which the weights are read, and that of a plain copy.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { loadConfig } from "../../src/config/load.ts";
+import { LanguageModel } from "../../src/inference/language_model.ts";
+import { argmax } from "../../src/inference/sampler.ts";
+import { initializeWeights } from "../../src/models/load_weights.ts";
+import { Device } from "../../src/tensor/device.ts";
+import type { FloatType } from "../../src/tensor/dtype.ts";
+import { describeConfigured } from "../../src/train/prepare.ts";
+
+const args = parseArgs(Deno.args, { string: ["prompt-tokens", "new-tokens"] });
+const promptTokens = Number(args["prompt-tokens"] ?? 512);
+const newTokens = Number(args["new-tokens"] ?? 64);
+const model = describeConfigured(loadConfig("configs/bench.yml", ["max_seq_len=2048"]));
+
+function readRate(): number {
+  using device = Device.open();
+  const [from, to] = [0, 1].map(() => device.tensor([1 << 26], "f32"));
+  device.copy(to, from);
+  const start = performance.now();
+  device.copy(to, from);
+  return from.bytes / 1e6 / (performance.now() - start);
+}
+
+function measure(dtype: FloatType) {
+  using device = Device.open();
+  let weightBytes = 0;
+  const language = LanguageModel.load(
+    device,
+    model,
+    { capacity: 2 * promptTokens + newTokens + 1, dtype },
+    (store) => {
+      initializeWeights(device, store, 0);
+      weightBytes = store.bytes().weights -
+        model.vocabSize * model.width * (dtype === "f32" ? 4 : 2);
+    },
+  );
+  const prompt = Int32Array.from({ length: promptTokens }, (_, t) => t * 7919 % model.vocabSize);
+  language.extend(prompt); // first shapes
+  let start = performance.now();
+  let logits = language.extend(prompt);
+  const prefill = promptTokens / (performance.now() - start) * 1000;
+  logits = language.extend(Int32Array.of(argmax(logits)));
+  start = performance.now();
+  for (let i = 0; i < newTokens; i++) logits = language.extend(Int32Array.of(argmax(logits)));
+  const decode = newTokens / (performance.now() - start) * 1000;
+  return {
+    "prefill tokens/s": prefill.toFixed(0),
+    "decode tokens/s": decode.toFixed(1),
+    "weights read GB/s": (decode * weightBytes / 1e9).toFixed(1),
+  };
+}
+
+console.log(`A copy reads ${readRate().toFixed(1)} GB/s on this machine`);
+console.table({ f32: measure("f32"), bf16: measure("bf16") });
