@@ -114,7 +114,7 @@ Deno.test("parseConfig() lets later overrides win and knows where values came fr
   const c = parseConfig(BASE, "x.yml", overrides);
   assertEquals(c.optimizer, {
     type: "Lion",
-    params: { lr: 2, betas: [0.9, 0.99], weight_decay: 0 },
+    params: { lr: 2, betas: [0.9, 0.99], weight_decay: 0, zero_is_negative: null },
     no_wd_kws: [],
   });
   assertEquals(["optimizer.params.lr", "seed", "max_seq_len"].map((k) => c.source(k)), [
