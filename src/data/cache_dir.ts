@@ -106,16 +106,18 @@ export function createTemporary(dir: string, name: string): TemporaryFile {
   };
 }
 
-/** Removes temporary files that nobody writes any more. */
+/** Removes temporary files that nobody writes any more, and locks that nobody holds. */
 export function sweepTemporary(dir: string): void {
   const here = `.${Deno.hostname()}.`;
   for (const { name } of Deno.readDirSync(dir)) {
-    if (!name.endsWith(".tmp")) continue;
+    const isLock = name.endsWith(".lock");
+    if (!isLock && !name.endsWith(".tmp")) continue;
     const path = join(dir, name);
     try {
       using file = Deno.openSync(path, { write: true });
       const age = Date.now() - (file.statSync().mtime?.getTime() ?? Date.now());
-      if (name.includes(here) ? file.tryLockSync(true) : age > FOREIGN_AGE_MS) removeIfThere(path);
+      const isOver = isLock || name.includes(here) ? file.tryLockSync(true) : age > FOREIGN_AGE_MS;
+      if (isOver) removeIfThere(path);
     } catch {
       // gone already, or not ours
     }

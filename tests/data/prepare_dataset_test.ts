@@ -136,7 +136,8 @@ Deno.test("temporary files of dead runs are swept, those of living ones are left
     const stale = name("a.tokens").replace(".tmp", ".1.tmp");
     const alive = name("b.tokens").replace(".tmp", ".2.tmp");
     const foreign = join(options.cacheDir, "c.tokens.other-host.3.tmp");
-    for (const path of [stale, alive, foreign]) Deno.writeTextFileSync(path, "x");
+    const lock = join(options.cacheDir, "d.lock");
+    for (const path of [stale, alive, foreign, lock]) Deno.writeTextFileSync(path, "x");
     const { process, ready } = lockElsewhere(alive);
     await ready;
     await prepareDataset(options);
