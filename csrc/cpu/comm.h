@@ -113,9 +113,6 @@ private:
   std::vector<std::thread> threads_;
 };
 
-// "receive 1000 bytes with tag 5 from rank 1"
-std::string describe(const lp_request &request);
-
 } // namespace lp
 
 struct lp_comm {

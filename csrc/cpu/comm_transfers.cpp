@@ -19,14 +19,20 @@ uint64_t slot_of(Space space, uint32_t tag, size_t bytes) {
 
 std::string rank_text(int rank) { return "rank " + std::to_string(rank); }
 
-} // namespace
+// " bytes with tag 5"
+std::string kind_text(const lp_request &request) {
+  return (request.space == Space::kUser ? " bytes with tag " : " bytes of round ") +
+         std::to_string(request.tag);
+}
 
+// "receive 1000 bytes with tag 5 from rank 1"
 std::string describe(const lp_request &request) {
   const bool send = request.direction == lp_request::kSend;
-  const char *what = request.space == Space::kUser ? " bytes with tag " : " bytes of round ";
-  return std::string(send ? "send " : "receive ") + std::to_string(request.bytes) + what +
-         std::to_string(request.tag) + (send ? " to " : " from ") + rank_text(request.peer);
+  return (send ? "send " : "receive ") + std::to_string(request.bytes) + kind_text(request) +
+         (send ? " to " : " from ") + rank_text(request.peer);
 }
+
+} // namespace
 
 // What ranks tell each other beside the transfers. Sent as it is: all ranks run one program.
 struct Transfers::Notice {
@@ -244,8 +250,8 @@ void Transfers::handle(int peer, const Notice &notice) {
     });
     if (counterpart == started_.end()) return;
     const lp_request &mine = **counterpart;
-    text = rank_text(peer) + " gives " + std::to_string(notice.bytes) + " bytes where this rank, to " +
-           describe(mine) + ", must give the same";
+    text = rank_text(peer) + " gives " + std::to_string(notice.bytes) + kind_text(mine) +
+           ", this rank " + std::to_string(mine.bytes);
     if (notice.kind == Notice::kWaiting) {
       send_notice(peer, {Notice::kMismatch, mine.direction, mine.space, mine.tag, mine.sequence, 0,
                          mine.bytes});
