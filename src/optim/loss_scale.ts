@@ -80,6 +80,11 @@ export class LossScale {
     return this.#state;
   }
 
+  /** Goes on from what a checkpoint kept. */
+  restore(state: LossScaleState): void {
+    this.#state = state;
+  }
+
   /**
    * Ends a step.
    *

@@ -79,8 +79,9 @@ export class Optimizer {
     kernels.cast(this.#master.ptr, weights.ptr, weights.size, DTYPE_CODE.f32, weights.code);
   }
 
-  /** Takes the master weights as weights, once a checkpoint is loaded. */
-  restore(): void {
+  /** Goes on after `steps` updates, once a checkpoint is loaded: takes the master weights as weights. */
+  restore(steps: number): void {
+    this.steps = steps;
     const { weights } = this.#store;
     if (this.#master === weights) return;
     const { kernels } = this.#device;

@@ -2,10 +2,14 @@
 import type { Kernels } from "../../ffi/kernels.ts";
 import { dryKernels } from "../../ffi/kernels.ts";
 import { type Context, openContext } from "../../ffi/context.ts";
+import { offset } from "../../ffi/memory.ts";
 import type { Region } from "./arena.ts";
 import type { DType } from "./dtype.ts";
 import { BYTES_PER_ELEMENT } from "./dtype.ts";
 import { Tensor } from "./tensor.ts";
+
+/** Bytes that are moved at once between the device and a file. */
+const CHUNK_BYTES = 8 << 20;
 
 /** Which device to open. */
 export interface DeviceOptions {
@@ -102,6 +106,16 @@ export class Device implements Disposable {
     const values = new Float64Array(tensor.size);
     this.context?.download(values, tensor.ptr);
     return values;
+  }
+
+  /** Reads the bytes of a tensor in pieces of at most 8 MiB, each valid until the next is taken. */
+  *chunks(tensor: Tensor): Generator<Uint8Array> {
+    const buffer = new Uint8Array(Math.min(CHUNK_BYTES, tensor.bytes));
+    for (let at = 0; at < tensor.bytes; at += CHUNK_BYTES) {
+      const chunk = buffer.subarray(0, Math.min(CHUNK_BYTES, tensor.bytes - at));
+      this.context?.download(chunk, offset(tensor.ptr, at));
+      yield chunk;
+    }
   }
 
   /** Copies `from` to `to`, of equal size and dtype. */

@@ -21,6 +21,8 @@ export interface RunPlan {
   dataset: string;
   /** Optimizer steps of the whole run. */
   steps: number;
+  /** Letters and digits that no other run uses: marks its unfinished files. */
+  id: string;
   /** Checkpoint directory to go on from; absent for a fresh start. */
   resume?: string;
 }
@@ -105,6 +107,7 @@ export async function prepareRun(
       parts,
       dataset: data.path,
       steps,
+      id: crypto.randomUUID().replaceAll("-", "").slice(0, 12),
     },
     model,
     memory,

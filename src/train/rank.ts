@@ -3,6 +3,7 @@ import { openModel } from "../checkpoint/model_source.ts";
 import { Communicator } from "../comm/communicator.ts";
 import { GroupSet } from "../comm/groups.ts";
 import type { RendezvousClient } from "../comm/rendezvous_client.ts";
+import { formatConfig } from "../config/describe.ts";
 import { parseConfig, type TrainConfig } from "../config/load.ts";
 import { allocateMicroBatch, loadMicroBatch } from "../data/micro_batch.ts";
 import { TokenDataset } from "../data/token_dataset.ts";
@@ -15,6 +16,7 @@ import { Transport } from "../pipeline/transport.ts";
 import { Device } from "../tensor/device.ts";
 import { lossPolicy, makeOptimizer, planRank, programOf, stageSpec } from "./layout.ts";
 import { describeConfigured, type RunPlan, samplerOf } from "./prepare.ts";
+import { restore, Saver } from "./saver.ts";
 import { Trainer } from "./trainer.ts";
 
 /**
@@ -57,8 +59,11 @@ export async function trainRank(run: RendezvousClient, plan: RunPlan): Promise<v
   const lossScale = config.dtype === "f16"
     ? new LossScale(lossScaleRule(config.fp16, config.compat))
     : undefined;
-  loadStage(device, stage, config);
-  optimizer.start();
+  const parts = { device, stage, optimizer, lossScale };
+  let done = 0;
+  if (plan.resume) done = restore(plan.resume, parts);
+  else loadStage(device, stage, config);
+  if (!plan.resume) optimizer.start();
 
   using dataset = TokenDataset.open(plan.dataset);
   const sampler = samplerOf(config, dataset.length);
@@ -84,14 +89,24 @@ export async function trainRank(run: RendezvousClient, plan: RunPlan): Promise<v
       ),
   });
 
+  const saver = new Saver({
+    ...parts,
+    world,
+    writes: replica === 0,
+    savePath: config.save_path,
+    id: plan.id,
+    modelDir: config.model_path,
+    files: { "train_config.yml": formatConfig(config) },
+  });
+
   const speaks = p === config.stages - 1 && replica === 0;
   let measured: number[] = [];
-  for (let step = 0; step < plan.steps; step++) {
+  for (let step = done; step < plan.steps; step++) {
     run.place = { stage: p, step: step + 1 };
     const start = performance.now();
     const result = trainer.step(step);
     const seconds = (performance.now() - start) / 1000;
-    if (step === 0) measured = gatherMemory(world, device, topology, rank);
+    if (step === done) measured = gatherMemory(world, device, topology, rank);
     if (speaks) {
       await run.say({
         type: "metrics",
@@ -111,8 +126,13 @@ export async function trainRank(run: RendezvousClient, plan: RunPlan): Promise<v
         },
       });
     }
+    const isFinal = step + 1 === plan.steps;
+    const every = config.save_every_n_steps;
+    if (isFinal || every > 0 && (step + 1) % every === 0) {
+      await run.say({ type: "phase", name: "save" });
+      await saver.save(step + 1, { isFinal });
+    }
   }
-  world.barrier();
 }
 
 /** Weights of the stage: from scratch, or from the model directory. */
