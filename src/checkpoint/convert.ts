@@ -7,6 +7,7 @@ import { writeTensors } from "../formats/safetensors.ts";
 import { type StoredType, tensorBytes, type TensorData } from "../formats/tensor_file.ts";
 import { type CastLosses, castTensor, type FloatStored, isFloatStored } from "./cast.ts";
 import { copyExtraFiles, extraBytes } from "./extra_files.ts";
+import { layerFileName } from "./layer_file.ts";
 import { type ModelSource, openModel } from "./model_source.ts";
 import { buildDirectory } from "./output_dir.ts";
 import { shardIndex, splitIntoShards } from "./shards.ts";
@@ -92,11 +93,6 @@ export async function convertToHuggingFace(
     const files = splitIntoShards([...outgoing.values()], options.maxShardBytes);
     return { files, ...(files.length > 1 ? { index: shardIndex(files) } : {}) };
   });
-}
-
-/** `layer_07-model_states.safetensors`. */
-export function layerFileName(layer: number): string {
-  return `layer_${String(layer).padStart(2, "0")}-model_states.safetensors`;
 }
 
 function openSource(dir: string, layout: "hf" | "pipeline"): ModelSource {

@@ -61,6 +61,21 @@ export function requireFreeSpace(dir: string, bytes: number): void {
   );
 }
 
+/** Gives a finished directory its name; a directory that has it is removed afterwards. */
+export function putInPlace(temporary: string, target: string): void {
+  const old = `${target}.old-${Deno.pid}`;
+  const replaces = readEntries(target) !== undefined;
+  if (replaces) Deno.renameSync(target, old);
+  try {
+    Deno.renameSync(temporary, target);
+  } catch (error) {
+    if (replaces) Deno.renameSync(old, target);
+    throw error;
+  }
+  syncDirectory(dirname(target));
+  if (replaces) removeTree(old);
+}
+
 /** Removes a file or directory, whether it is there or not. */
 export function removeTree(path: string): void {
   try {
@@ -97,20 +112,6 @@ function checkTarget(target: string, force: boolean): void {
       `Cannot replace ${target} as it must hold a model and no directories`,
     );
   }
-}
-
-function putInPlace(temporary: string, target: string): void {
-  const old = `${target}.old-${Deno.pid}`;
-  const replaces = readEntries(target) !== undefined;
-  if (replaces) Deno.renameSync(target, old);
-  try {
-    Deno.renameSync(temporary, target);
-  } catch (error) {
-    if (replaces) Deno.renameSync(old, target);
-    throw error;
-  }
-  syncDirectory(dirname(target));
-  if (replaces) removeTree(old);
 }
 
 /** Temporary directories of processes that are gone. */
