@@ -5,6 +5,7 @@ import { CharBpe, type CharBpeReading } from "../char_bpe.ts";
 import { CutTable } from "../cut_table.ts";
 import type { IdBuffer } from "../id_buffer.ts";
 import { MergeTable } from "../merge_table.ts";
+import { type Span, TokenTable } from "../token_table.ts";
 import { Unigram } from "../unigram.ts";
 import type { Component } from "./component.ts";
 
@@ -96,28 +97,48 @@ function readMerges(
   cuts: CutTable,
 ): MergeTable {
   const list = component.list("merges"), merges = new MergeTable(list.length);
+  const table = new TokenTable(idOf);
   const broken = (rank: number, why: string) =>
     new TypeError(`${component.path}.merges[${rank}] ${why}: ${JSON.stringify(list[rank])}`);
+  const left = { text: "", begin: 0, end: 0 }, right = { text: "", begin: 0, end: 0 };
+  const nothing = { text: "", begin: 0, end: 0 };
   list.forEach((merge, rank) => {
-    let left: unknown, right: unknown;
-    if (typeof merge === "string") {
-      const space = merge.indexOf(" ");
-      if (space < 0 || merge.includes(" ", space + 1)) throw broken(rank, "must be two tokens");
-      left = merge.slice(0, space);
-      right = merge.slice(space + 1);
-    } else if (Array.isArray(merge) && merge.length === 2) [left, right] = merge;
-    if (typeof left !== "string" || typeof right !== "string" || left === "" || right === "") {
-      throw broken(rank, "must be two tokens");
-    }
-    const a = idOf.get(left), b = idOf.get(right), merged = idOf.get(left + right);
-    if (a === undefined || b === undefined || merged === undefined) {
+    if (!setPair(merge, left, right)) throw broken(rank, "must be two tokens");
+    const a = table.find(left, nothing), b = table.find(right, nothing);
+    const merged = table.find(left, right);
+    if (a < 0 || b < 0 || merged < 0) {
       throw broken(rank, "has a part or result that is not in the vocabulary");
     }
     merges.add(a, b, rank, merged);
-    if (left.startsWith("<0x") || right.startsWith("<0x")) cuts.joinAll(); // may be unseen bytes
-    cuts.join(left.charCodeAt(left.length - 1), right.charCodeAt(0));
+    // the byte of a character that is not in the vocabulary: its neighbours cannot be known
+    if (isByteToken(left) || isByteToken(right)) cuts.joinAll();
+    cuts.join(left.text.charCodeAt(left.end - 1), right.text.charCodeAt(right.begin));
   });
   return merges;
+}
+
+function isByteToken({ text, begin, end }: Span): boolean {
+  return end - begin === 6 && /^<0x[0-9A-F]{2}>$/.test(text.slice(begin, end));
+}
+
+function setPair(merge: unknown, left: Span, right: Span): boolean {
+  if (typeof merge === "string") {
+    const space = merge.indexOf(" ");
+    if (space < 0 || merge.includes(" ", space + 1)) return false;
+    left.text = right.text = merge;
+    left.end = space;
+    right.begin = space + 1;
+  } else {
+    if (!Array.isArray(merge) || merge.length !== 2) return false;
+    const [a, b] = merge;
+    if (typeof a !== "string" || typeof b !== "string") return false;
+    left.text = a;
+    right.text = b;
+    left.end = a.length;
+    right.begin = 0;
+  }
+  right.end = right.text.length;
+  return left.end > 0 && right.begin < right.end;
 }
 
 function makeUnigram(component: Component): ModelParts {

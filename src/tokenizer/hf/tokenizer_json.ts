@@ -45,6 +45,7 @@ function readVocab(text: string, begin: number): { vocab: Map<string, number>; e
     at = skipSpace(text, at + 1);
     let id = 0, digits = 0;
     for (let c; (c = text.charCodeAt(at) - 48) >= 0 && c <= 9; at++, digits++) id = id * 10 + c;
+    if (at >= text.length) throw broken(text, at, "an id");
     if (digits === 0 || digits > 9) {
       throw new TypeError(
         `model.vocab must hold ids: token ${JSON.stringify(token)} has ${text.slice(at, at + 20)}`,

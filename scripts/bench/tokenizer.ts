@@ -1,0 +1,189 @@
+/**
+ * Tokenizer throughput on one core: a byte-level and a SentencePiece-like BPE of 32,000 tokens are
+ * trained on one half of a corpus and encode the other half (10 MB).
+ *
+ *     deno run -A scripts/bench/tokenizer.ts [CORPUS.txt|.json|.jsonl]
+ *
+ * Without a file the corpus is what text the machine has under /usr/share. Cold: a tokenizer that was
+ * just loaded, best of three; warm: the same text once more.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import { gunzipSync } from "node:zlib";
+import { CHARACTER_OF_BYTE } from "../../src/tokenizer/byte_alphabet.ts";
+import { loadTokenizer } from "../../src/tokenizer/mod.ts";
+import { corpusTexts } from "../../src/tokenizer/train/corpus_texts.ts";
+import { learnMerges } from "../../src/tokenizer/train/learn_merges.ts";
+import { trainTokenizer } from "../../src/tokenizer/train/train.ts";
+
+const HALF = 10e6, VOCAB = 32_000, RUNS = 3;
+const FOLDERS = ["doc", "common-licenses", "perl", "perl5", "man", "i18n/locales"];
+
+const { train, test } = halves(Deno.args[0] ? corpusTexts(Deno.args[0]) : machineTexts());
+const dir = Deno.makeTempDirSync({ prefix: "llmpipe-bench-" });
+try {
+  const megabytes = bytesOf(test) / 1e6;
+  console.log(`corpus: ${test.length} texts, ${megabytes.toFixed(1)} MB encoded`);
+  for (const [kind, make] of [["byte-level", byteLevel], ["sentencepiece", metaspace]] as const) {
+    const home = join(dir, kind), start = performance.now();
+    Deno.mkdirSync(home);
+    make(home);
+    const trained = (performance.now() - start) / 1e3;
+    measure(kind, home, megabytes, trained);
+  }
+} finally {
+  Deno.removeSync(dir, { recursive: true });
+}
+
+function measure(kind: string, home: string, megabytes: number, trainSeconds: number): void {
+  const checked = loadTokenizer(home);
+  for (const text of test.slice(0, 200)) {
+    const back = checked.decode(checked.encode(text));
+    if (back !== text) throw new Error(`${kind}: a text does not survive encode and decode`);
+  }
+  let load = Infinity, cold = Infinity, warm = Infinity, ids = 0;
+  for (let run = 0; run < RUNS; run++) {
+    const start = performance.now();
+    const tokenizer = loadTokenizer(home);
+    load = Math.min(load, performance.now() - start);
+    for (const isCold of [true, false]) {
+      const begin = performance.now();
+      ids = 0;
+      for (const text of test) ids += tokenizer.encode(text).length;
+      const seconds = (performance.now() - begin) / 1e3;
+      if (isCold) cold = Math.min(cold, seconds);
+      else warm = Math.min(warm, seconds);
+    }
+  }
+  const rate = (seconds: number) => `${(megabytes / seconds).toFixed(1)} MB/s`;
+  console.log(
+    `${kind.padEnd(13)}  cold ${rate(cold)}  warm ${rate(warm)}  ${ids} ids  ` +
+      `load ${load.toFixed(0)} ms  trained in ${trainSeconds.toFixed(1)} s`,
+  );
+}
+
+function byteLevel(home: string): void {
+  const file = join(home, "train.jsonl");
+  Deno.writeTextFileSync(file, train.map((text) => JSON.stringify({ text }) + "\n").join(""));
+  trainTokenizer(file, home, { vocabSize: VOCAB });
+}
+
+/** A tokenizer.json as Llama 2 has it: characters, U+2581 for spaces, bytes for the rest. */
+function metaspace(home: string): void {
+  const bytes = CHARACTER_OF_BYTE.map((_, b) =>
+    `<0x${b.toString(16).toUpperCase().padStart(2, "0")}>`
+  );
+  const tokens = ["<unk>", "<s>", "</s>", ...bytes];
+  const words = new Map<string, number>(), characters = new Map<string, number>();
+  for (const text of train) {
+    for (const word of text.match(/ *[^ ]*/g) ?? []) {
+      if (word === "") continue;
+      const meta = word.replaceAll(" ", "\u2581");
+      words.set(meta, (words.get(meta) ?? 0) + 1);
+      for (const c of meta) characters.set(c, (characters.get(c) ?? 0) + 1);
+    }
+  }
+  const idOf = new Map<string, number>();
+  for (const [c, count] of characters) if (count > 50) idOf.set(c, tokens.push(c) - 1);
+  const known = [...words].map(([word, count]) => ({
+    ids: [...word].map((c) => idOf.get(c) ?? 0), // an unknown character is in no merge
+    count,
+  })).filter(({ ids }) => !ids.includes(0));
+  const begins = new Int32Array(known.length + 1);
+  known.forEach(({ ids }, i) => begins[i + 1] = begins[i]! + ids.length);
+  const counted = {
+    symbols: Int32Array.from(known.flatMap(({ ids }) => ids)),
+    begins,
+    counts: Float64Array.from(known, ({ count }) => count),
+  };
+  const merges = learnMerges(counted, { tokens, vocabSize: VOCAB, minFrequency: 2 });
+  const replace = (from: string, content: string) => ({
+    type: "Replace",
+    pattern: { String: from },
+    content,
+  });
+  const json = {
+    added_tokens: [],
+    normalizer: {
+      type: "Sequence",
+      normalizers: [{ type: "Prepend", prepend: "\u2581" }, replace(" ", "\u2581")],
+    },
+    decoder: {
+      type: "Sequence",
+      decoders: [
+        replace("\u2581", " "),
+        { type: "ByteFallback" },
+        { type: "Fuse" },
+        { type: "Strip", content: " ", start: 1, stop: 0 },
+      ],
+    },
+    model: {
+      type: "BPE",
+      unk_token: "<unk>",
+      fuse_unk: true,
+      byte_fallback: true,
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      merges: merges.map(({ left, right }) => [tokens[left], tokens[right]]),
+    },
+  };
+  Deno.writeTextFileSync(join(home, "tokenizer.json"), JSON.stringify(json));
+}
+
+/** Alternate texts, so that both halves hold the same languages. */
+function halves(texts: Iterable<string>): { train: string[]; test: string[] } {
+  const train: string[] = [], test: string[] = [];
+  let trainBytes = 0, testBytes = 0;
+  for (const whole of texts) {
+    for (let at = 0; at < whole.length; at += 20_000) {
+      const text = whole.slice(at, at + 20_000).toWellFormed();
+      const bytes = bytesOf([text]);
+      if (trainBytes <= testBytes) {
+        train.push(text);
+        trainBytes += bytes;
+      } else {
+        test.push(text);
+        testBytes += bytes;
+      }
+      if (testBytes >= HALF) return { train, test };
+    }
+  }
+  return { train, test };
+}
+
+function bytesOf(texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + new TextEncoder().encode(text).length, 0);
+}
+
+/** Documentation, manual pages and the like, in a fixed order that mixes the folders. */
+function* machineTexts(): Generator<string> {
+  const files = FOLDERS.flatMap((folder) => [...walk(join("/usr/share", folder))])
+    .map((path) => ({ path, order: Math.imul(hash(path), 0x9e3779b1) }))
+    .sort((a, b) => a.order - b.order);
+  for (const { path } of files) {
+    try {
+      const bytes = Deno.readFileSync(path);
+      const plain = path.endsWith(".gz") ? gunzipSync(bytes) : bytes;
+      const text = new TextDecoder("utf-8", { fatal: true }).decode(plain);
+      if (text.length > 200 && !text.includes("\0")) yield text;
+    } catch { /* not a text */ }
+  }
+}
+
+function* walk(folder: string): Generator<string> {
+  let entries: Deno.DirEntry[] = [];
+  try {
+    entries = [...Deno.readDirSync(folder)];
+  } catch { /* not on this machine */ }
+  for (const entry of entries) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory) yield* walk(path);
+    else if (entry.isFile) yield path;
+  }
+}
+
+function hash(text: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  return h;
+}

@@ -1,0 +1,134 @@
+import { assertEquals } from "@std/assert";
+import { CharBpe } from "../../src/tokenizer/char_bpe.ts";
+import { CutTable } from "../../src/tokenizer/cut_table.ts";
+import { IdBuffer } from "../../src/tokenizer/id_buffer.ts";
+import { MergeTable } from "../../src/tokenizer/merge_table.ts";
+import { Merger } from "../../src/tokenizer/merger.ts";
+import { hashSpan, WordCache } from "../../src/tokenizer/word_cache.ts";
+import { random } from "./fixtures.ts";
+
+const CHARACTERS = [..."abcdefg \u2581\u4e2d\u6587", "\u{1f600}", "\u{1f601}"];
+
+/** A random vocabulary whose tokens are made by merges, and the same merges by their texts. */
+function randomMerges(next: (n: number) => number, count: number) {
+  const tokens = [...CHARACTERS], idOf = new Map(tokens.map((t, id) => [t, id]));
+  const merges = new MergeTable(count), cuts = new CutTable();
+  const ranks = new Map<string, { rank: number; id: number }>();
+  for (let rank = 0; rank < count; rank++) {
+    const left = next(tokens.length), right = next(tokens.length);
+    if (ranks.has(`${left} ${right}`)) continue;
+    const text = tokens[left]! + tokens[right]!;
+    const id = idOf.get(text) ?? tokens.push(text) - 1;
+    idOf.set(text, id);
+    merges.add(left, right, rank, id);
+    ranks.set(`${left} ${right}`, { rank, id });
+    const l = tokens[left]!;
+    cuts.join(l.charCodeAt(l.length - 1), tokens[right]!.charCodeAt(0));
+  }
+  return { merges, cuts, ranks, idOfCharacter: new Map(CHARACTERS.map((c, i) => [c, i])) };
+}
+
+/** The definition: of all neighbours the pair of lowest rank, the leftmost of these. */
+function mergeByDefinition(ids: number[], ranks: Map<string, { rank: number; id: number }>) {
+  for (;;) {
+    let best = Infinity, at = -1;
+    for (let i = 0; i + 1 < ids.length; i++) {
+      const rank = ranks.get(`${ids[i]} ${ids[i + 1]}`)?.rank ?? Infinity;
+      if (rank < best) [best, at] = [rank, i];
+    }
+    if (at < 0) return ids;
+    ids.splice(at, 2, ranks.get(`${ids[at]} ${ids[at + 1]}`)!.id);
+  }
+}
+
+Deno.test("CharBpe cuts, caches and merges as the definition of BPE does on the whole text", () => {
+  const next = random(3), out = new IdBuffer();
+  for (let round = 0; round < 60; round++) {
+    const { merges, cuts, ranks, idOfCharacter } = randomMerges(next, 4 + next(40));
+    const bpe = new CharBpe({
+      merges,
+      cuts,
+      idOfCharacter,
+      idOfByte: undefined,
+      unkId: 999,
+      fuseUnk: true,
+      wholeTokens: undefined,
+      standIns: [],
+      firstStandIn: 1 << 30,
+    });
+    for (let k = 0; k < 20; k++) {
+      const characters = Array.from(
+        { length: next(k < 18 ? 20 : 400) },
+        () => CHARACTERS[next(CHARACTERS.length)]!,
+      );
+      const text = characters.join("");
+      bpe.encode(text, 0, text.length, out);
+      const ids = characters.map((c) => idOfCharacter.get(c)!);
+      assertEquals([...out.take()], mergeByDefinition(ids, ranks), text);
+    }
+  }
+});
+
+Deno.test("Merger gives the same for short and long words", () => {
+  const next = random(4);
+  for (let round = 0; round < 40; round++) {
+    const { merges, ranks } = randomMerges(next, 30);
+    const ids = Array.from({ length: 1 + next(200) }, () => next(CHARACTERS.length));
+    const merger = new Merger(merges);
+    merger.reserve(ids.length);
+    merger.symbols.set(ids);
+    const n = merger.merge(ids.length);
+    assertEquals([...merger.symbols.subarray(0, n)], mergeByDefinition([...ids], ranks));
+  }
+});
+
+Deno.test("CharBpe makes a run of unknown characters one unknown token, across cuts", () => {
+  const bpe = new CharBpe({
+    merges: new MergeTable(0),
+    cuts: new CutTable(),
+    idOfCharacter: new Map([["a", 1]]),
+    idOfByte: undefined,
+    unkId: 0,
+    fuseUnk: true,
+    wholeTokens: undefined,
+    standIns: [],
+    firstStandIn: 1 << 30,
+  });
+  const out = new IdBuffer(), text = "a??\u{1f600}?a?";
+  bpe.encode(text, 0, text.length, out);
+  assertEquals([...out.take()], [1, 0, 1, 0]);
+});
+
+Deno.test("MergeTable keeps ids beyond 16 bits apart", () => {
+  const table = new MergeTable(2);
+  table.add(200_000, 3, 7, 250_000);
+  table.add(3, 200_000, 8, 250_001);
+  assertEquals(table.merged(table.find(200_000, 3)), 250_000);
+  assertEquals(table.rank(table.find(3, 200_000)), 8);
+  assertEquals(table.find(200_000 & 0xffff, 3), -1);
+});
+
+Deno.test("WordCache gives back what it was given, also after it was full", () => {
+  const cache = new WordCache(), out = new IdBuffer(), ids = new Int32Array(100);
+  const give = (text: string, value: number) => {
+    ids.fill(value, 0, text.length % 100);
+    cache.add(text, 0, text.length, hashSpan(text, 0, text.length), ids, 0, text.length % 100);
+  };
+  const take = (text: string) => {
+    const found = cache.append(text, 0, text.length, hashSpan(text, 0, text.length), out);
+    return found ? [...out.take()] : undefined;
+  };
+  for (let i = 0; i < 300_000; i++) give(`word${i}`, i);
+  assertEquals(take("word299999"), Array(10).fill(299_999));
+  assertEquals(take("word0"), undefined); // it was emptied once
+  assertEquals(take("word29999"), take("never") ?? undefined);
+  give("odd", 5);
+  give("even", 6);
+  give("x".repeat(256), 7);
+  assertEquals([take("odd"), take("even"), take("od"), take("x".repeat(256))], [
+    [5, 5, 5],
+    [6, 6, 6, 6],
+    undefined,
+    undefined,
+  ]);
+});

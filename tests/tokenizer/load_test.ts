@@ -1,0 +1,128 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { join } from "@std/path";
+import { ConfigError } from "../../src/config/config_error.ts";
+import { loadTokenizer } from "../../src/tokenizer/mod.ts";
+import { copyOf, folder } from "./fixtures.ts";
+
+const BLOOM = JSON.parse(Deno.readTextFileSync(join(folder("bloom"), "tokenizer.json")));
+
+/** Loads bloom's tokenizer.json with some parts replaced. */
+function load(change: Record<string, unknown>, config: unknown = {}) {
+  using copy = copyOf("bloom", [], {
+    "tokenizer.json": JSON.stringify({ ...BLOOM, ...change }),
+    "tokenizer_config.json": JSON.stringify(config),
+  });
+  return loadTokenizer(copy.dir);
+}
+
+function errorOf(file: string, content: string | Uint8Array): string {
+  using copy = copyOf("bloom", [], { [file]: content });
+  const error = assertThrows(() => loadTokenizer(copy.dir), ConfigError);
+  assertStringIncludes(error.message, join(copy.dir, file));
+  return error.message;
+}
+
+Deno.test("loadTokenizer() names the file and the component that it cannot use", () => {
+  const faults: [Record<string, unknown>, string][] = [
+    [{ normalizer: { type: "BertNormalizer" } }, 'normalizer is of type "BertNormalizer"'],
+    [{ normalizer: { type: "Sequence", normalizers: [{ type: "X" }] } }, "normalizers[0] is of"],
+    [{ pre_tokenizer: { type: "UnicodeScripts" } }, 'pre_tokenizer is of type "UnicodeScripts"'],
+    [{ decoder: { type: "CTC" } }, 'decoder is of type "CTC"'],
+    [{ decoder: {} }, "decoder.type must be of type string: current value is missing"],
+    [{ post_processor: { type: "Z" } }, 'post_processor is of type "Z", which is not supported'],
+    [{ model: { ...BLOOM.model, type: "WordPiece" } }, 'model is of type "WordPiece"'],
+    [{ model: { ...BLOOM.model, dropout: 0.1 } }, "model.dropout = 0.1 is not supported"],
+    [{ model: { ...BLOOM.model, end_of_word_suffix: "</w>" } }, "end_of_word_suffix"],
+    [{ model: { ...BLOOM.model, merges: ["a b c"] } }, "model.merges[0] must be two tokens"],
+    [{ model: { ...BLOOM.model, merges: ["a qqqqq"] } }, "not in the vocabulary"],
+    [{ model: { ...BLOOM.model, vocab: ["a"] } }, "model.vocab must be an object"],
+    [{ model: { ...BLOOM.model, vocab: { a: "1" } } }, "model.vocab must hold ids"],
+    [{ added_tokens: [{ id: "x", content: "<s>" }] }, "added_tokens[0].id must be of type number"],
+  ];
+  for (const [change, message] of faults) {
+    const text = errorOf("tokenizer.json", JSON.stringify({ ...BLOOM, ...change }));
+    assertStringIncludes(text, message);
+  }
+});
+
+Deno.test("loadTokenizer() says where a broken file breaks", () => {
+  const text = Deno.readTextFileSync(join(folder("bloom"), "tokenizer.json"));
+  assertStringIncludes(errorOf("tokenizer.json", text.slice(0, 60_000)), "the end of the text");
+  assertStringIncludes(errorOf("tokenizer.json", text.slice(0, 100)), "the end of the text");
+  assertStringIncludes(errorOf("tokenizer.json", "not json"), "expected a JSON value");
+  const model = Deno.readFileSync(join(folder("llama"), "tokenizer.model"));
+  for (const size of [100, 5_000, model.length - 3]) {
+    assertStringIncludes(errorOf("tokenizer.model", model.slice(0, size)), "truncated");
+  }
+  assertStringIncludes(errorOf("tokenizer.model", new Uint8Array(0)), "no pieces");
+  const pickle = Uint8Array.from([0x80, 2, 0x7d, 0x71, 0, 0x2e]);
+  assertStringIncludes(errorOf("tokenizer.model", pickle), "not a SentencePiece model");
+});
+
+Deno.test("loadTokenizer() never crashes on a model with bytes changed", () => {
+  const model = Deno.readFileSync(join(folder("unigram_nmt_nfkc"), "tokenizer.model"));
+  for (let at = 1; at < 400; at += 3) {
+    const changed = model.slice(0, 60_000);
+    changed[at * 97 % changed.length]! ^= 1 << at % 8;
+    using copy = copyOf("llama", [], { "tokenizer.model": changed });
+    try {
+      loadTokenizer(copy.dir).encode("Hello world");
+    } catch (error) {
+      assertEquals(error instanceof ConfigError, true, String(error));
+    }
+  }
+});
+
+Deno.test("loadTokenizer() says what a directory must hold", () => {
+  using copy = copyOf("bloom", []);
+  assertThrows(
+    () => loadTokenizer(copy.dir),
+    ConfigError,
+    "must hold tokenizer.json or tokenizer.model",
+  );
+  using other = copyOf("llama", ["tokenizer.model"], {
+    "tokenizer_config.json": '{"tokenizer_class": "XGLMTokenizer"}',
+  });
+  assertThrows(() => loadTokenizer(other.dir), ConfigError, '"XGLMTokenizer"');
+  using broken = copyOf("bloom", ["tokenizer.json"], { "tokenizer_config.json": "{" });
+  assertThrows(() => loadTokenizer(broken.dir), ConfigError, "tokenizer_config.json");
+});
+
+Deno.test("keys with escapes keep their ids whatever was parsed before", () => {
+  // V8 may read the key "\"" as "\\" once it has seen an object with a key "\\" in its place
+  JSON.parse('{"!":[],"\\\\":0}');
+  const vocab = { "!": 0, '"': 1, "\\": 2, "\n": 3, "__proto__": 4, "1": 5 };
+  const model = { type: "BPE", vocab, merges: [] };
+  const tokenizer = load({ model, added_tokens: [], pre_tokenizer: null, decoder: null });
+  assertEquals([...tokenizer.encode('\\"1!\n')], [2, 1, 5, 0, 3]);
+});
+
+Deno.test("special tokens that only the configuration names become tokens, as in transformers", () => {
+  const config = {
+    pad_token: "[PAD]",
+    eos_token: { content: "</s>" },
+    additional_special_tokens: ["<|x|>"],
+  };
+  const tokenizer = load({}, config);
+  assertEquals(tokenizer.vocabSize, 3002);
+  assertEquals(tokenizer.padId, 3000);
+  assertEquals([...tokenizer.encode("a[PAD]<|x|></s>")], [68, 3000, 3001, 2]);
+  assertEquals(tokenizer.decode([68, 3000, 3001, 2], { skipSpecial: true }), "a");
+});
+
+Deno.test("added tokens take white space and word borders as they say", () => {
+  const token = { special: false, normalized: false, single_word: false };
+  const added_tokens = [
+    { ...token, id: 3000, content: "<l>", lstrip: true, rstrip: false },
+    { ...token, id: 3001, content: "<r>", lstrip: false, rstrip: true },
+    { ...token, id: 3002, content: "word", single_word: true, lstrip: false, rstrip: false },
+    { ...token, id: 3003, content: "<r>x", lstrip: false, rstrip: false },
+  ];
+  const tokenizer = load({ added_tokens });
+  const a = 68;
+  assertEquals([...tokenizer.encode("a \n<l>a<r>  a")], [a, 3000, a, 3001, a]);
+  assertEquals([...tokenizer.encode("<r>xa")], [3003, a]);
+  assertEquals([...tokenizer.encode("word")], [3002]);
+  assertEquals([...tokenizer.encode("(word)")].includes(3002), true);
+  assertEquals([...tokenizer.encode("words sword")].includes(3002), false);
+});
