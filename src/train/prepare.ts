@@ -75,15 +75,15 @@ export function partsOf(config: TrainConfig, model: ModelDescription): number[] 
 }
 
 /**
- * Checks the model, tokenizes the data, divides the model and plans the memory of every stage.
+ * Tokenizes the data, divides the model and plans the memory of every stage.
  *
  * @throws {ConfigError} With what is wrong; nothing was started or overwritten
  */
 export async function prepareRun(
   config: TrainConfig,
+  model: ModelDescription,
   onProgress?: (progress: PrepareProgress) => void,
 ): Promise<PreparedRun> {
-  const model = describeConfigured(config);
   const data = await prepareDataset({
     dataPath: config.data_path,
     modelPath: config.model_path,

@@ -16,7 +16,7 @@ import { Transport } from "../pipeline/transport.ts";
 import { Device } from "../tensor/device.ts";
 import { lossPolicy, makeOptimizer, planRank, programOf, stageSpec } from "./layout.ts";
 import { describeConfigured, type RunPlan, samplerOf } from "./prepare.ts";
-import { restore, Saver } from "./saver.ts";
+import { restore, type SavedParts, Saver } from "./saver.ts";
 import { Trainer } from "./trainer.ts";
 
 /**
@@ -60,10 +60,7 @@ export async function trainRank(run: RendezvousClient, plan: RunPlan): Promise<v
     ? new LossScale(lossScaleRule(config.fp16, config.compat))
     : undefined;
   const parts = { device, stage, optimizer, lossScale };
-  let done = 0;
-  if (plan.resume) done = restore(plan.resume, parts);
-  else loadStage(device, stage, config);
-  if (!plan.resume) optimizer.start();
+  const done = plan.resume ? restore(plan.resume, parts) : start(parts, config);
 
   using dataset = TokenDataset.open(plan.dataset);
   const sampler = samplerOf(config, dataset.length);
@@ -97,6 +94,7 @@ export async function trainRank(run: RendezvousClient, plan: RunPlan): Promise<v
     id: plan.id,
     modelDir: config.model_path,
     files: { "train_config.yml": formatConfig(config) },
+    keepLast: config.keep_last_n,
   });
 
   const speaks = p === config.stages - 1 && replica === 0;
@@ -135,11 +133,15 @@ export async function trainRank(run: RendezvousClient, plan: RunPlan): Promise<v
   }
 }
 
-/** Weights of the stage: from scratch, or from the model directory. */
-function loadStage(device: Device, stage: Stage, config: TrainConfig): void {
-  if (config.from_scratch) return initializeWeights(device, stage.store, config.seed);
-  using source = openModel(config.model_path);
-  loadWeights(device, stage.store, source);
+/** Takes the weights of the stage from scratch, or from the model directory. Returns 0 steps done. */
+function start({ device, stage, optimizer }: SavedParts, config: TrainConfig): number {
+  if (config.from_scratch) initializeWeights(device, stage.store, config.seed);
+  else {
+    using source = openModel(config.model_path);
+    loadWeights(device, stage.store, source);
+  }
+  optimizer.start();
+  return 0;
 }
 
 /** Most bytes that a rank of each stage has allocated, by stage; of the first replica. */

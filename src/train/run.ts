@@ -1,5 +1,7 @@
 /** A training run from its configuration to its end: prepares, starts the ranks, shows what they do. @module */
-import { join } from "@std/path";
+import { dirname, join, resolve } from "@std/path";
+import { claimSavePath, findLatest } from "../checkpoint/save_path.ts";
+import { readTrainerState } from "../checkpoint/trainer_state.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { loadConfig, type TrainConfig } from "../config/load.ts";
 import type { PrepareProgress } from "../data/prepare_dataset.ts";
@@ -14,7 +16,7 @@ import { Progress } from "../monitor/progress.ts";
 import { Screen, stderrTerminal } from "../monitor/terminal.ts";
 import { rateSpec, scheduleWarning } from "../optim/lr_schedule.ts";
 import { memoryRow } from "./layout.ts";
-import { type PreparedRun, prepareRun } from "./prepare.ts";
+import { describeConfigured, type PreparedRun, prepareRun } from "./prepare.ts";
 
 /** What to run. */
 export interface TrainOptions {
@@ -42,24 +44,81 @@ export async function runTraining(options: TrainOptions): Promise<number> {
   for (const notice of config.notices) log.info(notice);
   for (const warning of config.warnings) log.warn(warning);
 
-  const run = await prepareRun(config, (progress) => screen.redraw(describeProgress(progress)));
+  const model = describeConfigured(config);
+  const start = findStart(config, options.resume);
+  using _claim = claimSavePath(config.save_path, { resume: start.isInside });
+  for (const fault of start.passedOver) log.warn(fault);
+  const run = await prepareRun(
+    config,
+    model,
+    (progress) => screen.redraw(describeProgress(progress)),
+  );
   screen.redraw("");
   describeRun(log, config, run);
-  Deno.mkdirSync(config.save_path, { recursive: true });
-  return await supervise(config, run, options.program, { screen, log });
+  return await superviseWithRestarts(config, run, start.dir, options.program, { screen, log });
+}
+
+/** Where a run begins. */
+interface Start {
+  /** The checkpoint to go on from; undefined for a fresh start. */
+  dir?: string | undefined;
+  /** Whether the save path may hold an earlier part of this run. */
+  isInside: boolean;
+  /** Why newer checkpoints cannot be used. */
+  passedOver: string[];
+}
+
+function findStart(config: TrainConfig, resume: string | undefined): Start {
+  if (resume === undefined) return { isInside: false, passedOver: [] };
+  if (resume !== "auto") {
+    readTrainerState(resume);
+    const isInside = resolve(dirname(resolve(resume))) === resolve(config.save_path);
+    return { dir: resume, isInside, passedOver: [] };
+  }
+  const found = findLatest(config.save_path);
+  return { dir: found?.dir, isInside: true, passedOver: found?.passedOver ?? [] };
+}
+
+/** Runs the ranks; after a failure starts them again from the last checkpoint, max_restarts times. */
+async function superviseWithRestarts(
+  config: TrainConfig,
+  run: PreparedRun,
+  resume: string | undefined,
+  program: readonly string[],
+  display: { screen: Screen; log: Log },
+): Promise<number> {
+  const { log } = display;
+  for (let restarts = 0;; restarts++) {
+    const done = resume === undefined ? 0 : readTrainerState(resume).step;
+    if (resume !== undefined) log.info(`Going on after step ${done} from ${resume}`);
+    if (done >= run.plan.steps) {
+      log.info(`Nothing is left to do as the run has ${run.plan.steps} steps`);
+      return 0;
+    }
+    const status = await supervise(config, run, { resume, done }, program, display);
+    for (const { name } of Deno.readDirSync(config.save_path)) {
+      if (!name.endsWith(`.tmp-${run.plan.id}`)) continue;
+      Deno.removeSync(join(config.save_path, name), { recursive: true });
+    }
+    if (status !== 1 || restarts >= config.max_restarts) return status;
+    resume = findLatest(config.save_path)?.dir ?? resume;
+    log.warn(`Restart ${restarts + 1} of ${config.max_restarts}`);
+  }
 }
 
 async function supervise(
   config: TrainConfig,
   { plan, memory }: PreparedRun,
+  { resume, done }: { resume: string | undefined; done: number },
   program: readonly string[],
   { screen, log }: { screen: Screen; log: Log },
 ): Promise<number> {
   const planPath = join(config.save_path, "run.json");
-  Deno.writeTextFileSync(planPath, JSON.stringify(plan, null, 1));
-  using metrics = new MetricsWriter(join(config.save_path, "metrics.jsonl"), { afterStep: 0 });
+  Deno.writeTextFileSync(planPath, JSON.stringify({ ...plan, resume }, null, 1));
+  using metrics = new MetricsWriter(join(config.save_path, "metrics.jsonl"), { afterStep: done });
   const progress = new Progress(screen, {
     totalSteps: plan.steps,
+    doneSteps: done,
     stepsPerPrint: config.steps_per_print,
     samplesPerStep: config.train_batch_size,
   });
@@ -80,7 +139,7 @@ async function supervise(
     const step = message.values as unknown as StepMetrics;
     metrics.write(step);
     progress.step(step);
-    if (step.step === 1) {
+    if (step.step === done + 1) {
       log.info(
         `Memory after the first step, planned and measured\n${
           memoryTable(memory.map((row, p) => memoryRow(p, row)), step.memory)

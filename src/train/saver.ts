@@ -1,4 +1,5 @@
 /** Saving the state of a run, and going on from it. @module */
+import { pruneCheckpoints } from "../checkpoint/save_path.ts";
 import {
   CheckpointWriter,
   openTrainingCheckpoint,
@@ -47,6 +48,8 @@ export interface SaverOptions extends SavedParts {
   modelDir: string;
   /** Further text files by name. */
   files: Record<string, string>;
+  /** Periodic checkpoints to keep; 0 for all. */
+  keepLast: number;
 }
 
 /** Writes checkpoints; every rank takes part in every save. */
@@ -65,7 +68,7 @@ export class Saver {
    */
   async save(step: number, { isFinal }: { isFinal: boolean }): Promise<void> {
     const { world, writes, savePath, id, optimizer, lossScale, modelDir, files } = this.#options;
-    const { stage } = this.#options;
+    const { stage, keepLast } = this.#options;
     const writer = new CheckpointWriter({
       savePath,
       name: isFinal ? FINAL_NAME : stepName(step),
@@ -90,6 +93,7 @@ export class Saver {
         weightsType: STORED[stage.spec.dtype],
         files,
       });
+      if (keepLast > 0) pruneCheckpoints(savePath, keepLast);
     }
     world.barrier();
   }
