@@ -7,6 +7,8 @@ import { openTorchFile } from "../../src/formats/torch_file.ts";
 
 const FIXTURES = fromFileUrl(new URL("../fixtures/convert", import.meta.url));
 
+const FORMATS = fromFileUrl(new URL("../fixtures/formats", import.meta.url));
+
 /** What the message says about each file that must be refused. */
 const REFUSED: Record<string, RegExp> = {
   "bare_pickle_runpy.bin": /asks for runpy.run_path/,
@@ -68,6 +70,26 @@ Deno.test("openTorchFile() reads all dtypes, views, Parameters and values in zip
       assertEquals(file.read(tensor), expected.read(key), key);
     }
   }
+});
+
+Deno.test("openTorchFile() reads types that have no storage class of their own", () => {
+  using file = openTorchFile(join(FORMATS, "untyped_storages.pt"));
+  const found = [...file.tensors].map(([name, { dtype, shape }]) =>
+    `${name} ${dtype} [${shape}] ${file.read(name)}`
+  );
+  assertEquals(found, [
+    "u16 U16 [2,3] 0,0,1,0,2,0,3,0,4,0,5,0",
+    "f8 F8_E4M3 [4] 56,56,56,56",
+    "u64 U64 [3] 0,0,0,0,0,0,0,0,1,0,0,0,0,0,0,0,2,0,0,0,0,0,0,0",
+    "c C64 [2] 0,0,128,63,0,0,0,0,0,0,128,63,0,0,0,0",
+  ]);
+});
+
+Deno.test("openTorchFile() reads archives whose writer computed no checksums", () => {
+  using file = openTorchFile(join(FORMATS, "no_checksums.pt"));
+  const w = new Float32Array(file.read("w").slice().buffer);
+  assertEquals(w, Float32Array.from({ length: 1000 }, (_, i) => i));
+  assertEquals(new Float32Array(file.read("v").slice().buffer), new Float32Array(9).fill(1));
 });
 
 Deno.test("openTorchFile() reads zip64 archives and refuses entries beyond the file", () => {
