@@ -6,7 +6,7 @@
 //   - A message longer than its receive buffer ends the process (an exception in the epoll thread).
 //     So the slot holds the byte count: messages of unequal size never meet. It costs nothing.
 //   - A peer that dies in the middle of a message is noticed only by the time-out. So every peer is
-//     watched by a thread that waits for a notice from it (comm_transfers.cpp); its failure ends all waits.
+//     watched by a thread that waits for a notice from it; its failure ends all waits.
 //   - A request that can never be met is silent. So a rank that waits long tells its peer for what,
 //     and the peer compares that with its own requests.
 #ifndef LLMPIPE_CPU_COMM_H
@@ -103,8 +103,8 @@ private:
   bool reported_ = false;
   lp_status failure_ = LP_OK;
   std::string failure_text_;
-  std::vector<char> left_;     // peers that said goodbye
-  std::vector<char> settled_; // peers nothing more will be heard of
+  std::vector<char> left_;    // peers that said goodbye
+  std::vector<char> settled_; // peers of which nothing more will be heard
   bool closing_ = false;
 
   std::vector<std::unique_ptr<Notice>> inbox_;

@@ -25,7 +25,7 @@ class Round {
 public:
   explicit Round(lp_comm *comm) : comm_(comm), tag_(comm->round++ & 0x7fffffff) {}
   Round(Round &&) = default;
-  ~Round() {  // after a failure some are still under way
+  ~Round() { // after a failure some are still under way
     for (auto *list : {&receives_, &sends_}) {
       for (auto &request : *list) transfers_of(comm_).drop(std::move(request));
     }
@@ -48,8 +48,7 @@ private:
   void add(lp_request::Direction direction, void *x, size_t bytes, int peer) {
     if (bytes == 0) return;
     auto &list = direction == lp_request::kSend ? sends_ : receives_;
-    list.push_back(
-        transfers_of(comm_).start(direction, Space::kCollective, x, bytes, peer, tag_));
+    list.push_back(transfers_of(comm_).start(direction, Space::kCollective, x, bytes, peer, tag_));
   }
 
   void wait_all(Requests &requests) {
@@ -77,7 +76,7 @@ struct Block {
 // One segment of a reduction: the block that each rank owns, as it travels.
 struct Segment {
   explicit Segment(lp_comm *comm) : gather(comm), scatter(comm) {}
-  Round gather;   // contributions to the owner
+  Round gather;  // contributions to the owner
   Round scatter; // results from the owner
   std::vector<Block> blocks;
   char *scratch;
@@ -104,10 +103,9 @@ public:
 
   void reduce(Segment &s, void *y) {
     s.gather.wait_receives();
-    std::vector<const void *> parts(comm_->size);
-    for (int rank = 0; rank < comm_->size; rank++) parts[rank] = contribution(s, rank);
     const Block &mine = s.blocks[comm_->rank];
-    parts[comm_->rank] = x_ + mine.begin * width_;
+    std::vector<const void *> parts(comm_->size, x_ + mine.begin * width_);
+    each_peer(comm_, [&](int peer) { parts[peer] = contribution(s, peer); });
     reduce_in_order(parts, y, mine.count, op_, dtype_);
   }
 

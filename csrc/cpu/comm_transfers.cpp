@@ -8,9 +8,12 @@ namespace lp {
 namespace {
 
 constexpr uint64_t kNoticeSlot = ~uint64_t{0}; // its byte count is one no part has
-constexpr Milliseconds kLongWait{500};
 constexpr Milliseconds kTick{100};
 constexpr Milliseconds kGoodbye{500};
+// A wait longer than this is told to the peer. More with each notice, as notices are kept: their
+// number grows with the square root of the time spent waiting, to 80,000 in a year.
+constexpr Milliseconds kLongWait{500};
+constexpr Milliseconds kLongerPerNotice{10};
 constexpr Milliseconds kForever = std::chrono::hours(24 * 365);
 
 uint64_t slot_of(Space space, uint32_t tag, size_t bytes) {
@@ -102,7 +105,7 @@ Transfers::~Transfers() {
 }
 
 std::unique_ptr<lp_request> Transfers::start(lp_request::Direction direction, Space space, void *x,
-                                         size_t bytes, int peer, uint32_t tag) {
+                                             size_t bytes, int peer, uint32_t tag) {
   auto request =
       std::make_unique<lp_request>(lp_request{direction, space, peer, tag, 0, bytes, {}});
   {
@@ -125,7 +128,7 @@ std::unique_ptr<lp_request> Transfers::start(lp_request::Direction direction, Sp
       }
       request->parts.push_back(std::move(buffer));
     }
-  } catch (const std::exception &) {  // the socket is closed
+  } catch (const std::exception &) { // the socket is closed
     forget(request.get());
     end_by_loss(*request);
   }
@@ -133,10 +136,10 @@ std::unique_ptr<lp_request> Transfers::start(lp_request::Direction direction, Sp
 }
 
 void Transfers::wait(std::unique_ptr<lp_request> request) {
-  struct Forget {  // runs before the request is freed
-    Transfers *guard;
+  struct Forget { // runs before the request is freed
+    Transfers *transfers;
     lp_request *request;
-    ~Forget() { guard->forget(request); }
+    ~Forget() { transfers->forget(request); }
   } forget_at_end{this, request.get()};
   {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -268,19 +271,22 @@ void Transfers::tick() {
     if (closing_ || waiting_ == nullptr || failure_ != LP_OK) continue;
     const lp_request &r = *waiting_;
     const auto waited = Clock::now() - waiting_since_;
+    const auto long_wait = kLongWait + outbox_.size() * kLongerPerNotice;
     if (waited > timeout_) {
+      const std::string text = rank_text(r.peer) + " did not answer within " +
+                               std::to_string(timeout_.count()) + " ms";
       lock.unlock();
-      end(LP_ETIMEOUT, rank_text(r.peer) + " did not answer within " +
-                            std::to_string(timeout_.count()) + " ms");
+      end(LP_ETIMEOUT, text);
       lock.lock();
-    } else if (waited > kLongWait && !reported_ && !settled_[r.peer]) {
+    } else if (waited > long_wait && !reported_ && !settled_[r.peer]) {
       reported_ = true;
       send_notice(r.peer, {Notice::kWaiting, r.direction, r.space, r.tag, r.sequence, 0, r.bytes});
     }
   }
 }
 
-// Nobody waits for it to arrive, so what is sent is kept until the end.
+// Nobody waits for it to arrive, so what is sent is kept until the end: Gloo would stop sending to
+// the peer altogether if a buffer were freed too early. mutex_ is held, or no other thread sends.
 void Transfers::send_notice(int peer, const Notice &notice) {
   try {
     auto copy = std::make_unique<Notice>(notice);

@@ -238,7 +238,7 @@ Deno.exit(
     const { worldSize, rank } = rendezvous.placement;
     rendezvous.place = { stage: rank };
     const members = Array.from({ length: worldSize }, (_, i) => i);
-    const timeoutMs = scenario === "hang" ? 1000 : 20_000;
+    const timeoutMs = scenario === "hang" ? 1500 : 20_000;
     using group = await Communicator.connect({
       context,
       rendezvous,

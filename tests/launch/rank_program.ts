@@ -37,6 +37,9 @@ switch (plan) {
     }
     await sleep(60_000);
     break;
+  case "crash":
+    Deno.kill(Deno.pid, "SIGSEGV");
+    break;
   case "config":
     await failAs("config", "Cannot use parts [1, 2]: the sum must be 4");
     break;

@@ -21,13 +21,16 @@ interface Outcome {
 
 async function supervise(plan: string, worldSize: number): Promise<Outcome> {
   const text: string[] = [], lines: string[] = [], messages: [number, RankMessage][] = [];
-  const begin = performance.now();
+  let begin = performance.now(); // when the last rank was ready
   const status = await runRanks({
     worldSize,
     command: () => run(RANK, plan),
     print: (line) => text.push(line),
     onLine: (rank, stream, line) => lines.push(`${rank} ${stream} ${line}`),
-    onMessage: (rank, message) => messages.push([rank, message]),
+    onMessage: (rank, message) => {
+      messages.push([rank, message]);
+      if (message.type === "ready") begin = performance.now();
+    },
   });
   const seconds = (performance.now() - begin) / 1e3;
   return { status, text: text.join("\n"), lines, messages, seconds };
@@ -96,6 +99,23 @@ Deno.test("a rank that gave no reason is reported with its last words on stderr"
   assertLess(seconds, 5);
   assertStringIncludes(text, "    terminate called after throwing");
   assertStringIncludes(text, "Rank 1 failed: it exited with status 134 and gave no reason");
+});
+
+Deno.test("a native crash of the only rank is reported by its signal", async () => {
+  const { status, text } = await supervise("crash", 1);
+  assertEquals([status, text], [1, "llmpipe: Rank 0 failed: it was ended by SIGSEGV"]);
+});
+
+Deno.test("output of several ranks is told apart, that of one is passed on as it is", async () => {
+  const output = async (worldSize: number) => {
+    const command = new Deno.Command(Deno.execPath(), {
+      args: run(SUPERVISOR, "exchange", `${worldSize}`).slice(1),
+    });
+    const lines = new TextDecoder().decode((await command.output()).stdout).trim().split("\n");
+    return lines.filter((line) => !line.endsWith("ready")).toSorted();
+  };
+  assertEquals(await output(2), ["[rank 0] rank 0, rank 1", "[rank 1] rank 0, rank 1"]);
+  assertEquals(await output(1), ["rank 0"]);
 });
 
 Deno.test("what the user configured wrongly ends with status 2", async () => {
