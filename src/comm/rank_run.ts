@@ -2,6 +2,7 @@
 import { NativeError } from "../../ffi/native_error.ts";
 import { endWithParent } from "../../ffi/process.ts";
 import { ConfigError } from "../config/config_error.ts";
+import { chainOf, isProgramFault, messagesOf } from "../launch/error_text.ts";
 import type { ErrorMessage, FailureKind } from "../launch/messages.ts";
 import { type Placement, placementFromEnv } from "../launch/placement.ts";
 import { RendezvousClient, StoppedError } from "./rendezvous_client.ts";
@@ -31,14 +32,15 @@ export async function runRank(
 
 /** What the supervisor is told of an error. */
 export function describeFailure(error: unknown): ErrorMessage {
-  const chain = causes(error);
-  const texts = chain.map((e) => e instanceof Error ? e.message || e.name : String(e));
   const message: ErrorMessage = {
     type: "error",
-    kind: chain.map(kindOf).find((kind) => kind !== "failed") ?? "failed",
-    message: texts.join("\n  because: "),
+    kind: chainOf(error).map(kindOf).find((kind) => kind !== "failed") ?? "failed",
+    message: messagesOf(error).join("\n  because: "),
   };
-  if (error instanceof Error && error.stack) message.stack = error.stack;
+  const isRefused = error instanceof NativeError && error.status === "EINVAL";
+  if (error instanceof Error && error.stack && (isRefused || isProgramFault(error))) {
+    message.stack = error.stack;
+  }
   return message;
 }
 
@@ -48,10 +50,4 @@ function kindOf(error: unknown): FailureKind {
   if (error instanceof NativeError && error.status === "ELOST") return "lost";
   if (error instanceof NativeError && error.status === "ETIMEOUT") return "timeout";
   return "failed";
-}
-
-function causes(error: unknown): unknown[] {
-  const chain: unknown[] = [];
-  for (let e = error; e !== undefined; e = e instanceof Error ? e.cause : undefined) chain.push(e);
-  return chain;
 }
