@@ -21,6 +21,12 @@ export function readInteger(
   return refuse(key, `an integer of at least ${min}`, value);
 }
 
+/** Refuses a `value` of `key` that is not a multiple of `unit`, which the key `unitKey` gives. */
+export function requireMultiple(key: string, value: number, unit: number, unitKey?: string): void {
+  const name = unitKey === undefined ? "" : `${unitKey} = `;
+  if (value % unit !== 0) refuse(key, `a multiple of ${name}${unit}`, value);
+}
+
 /** A positive number; `fallback` when the key is absent or null. */
 export function readPositive(config: ModelConfig, key: string, fallback?: number): number {
   const value = config[key] ?? fallback;

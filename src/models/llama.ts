@@ -15,6 +15,7 @@ import {
   readInteger,
   readPositive,
   requireFalse,
+  requireMultiple,
 } from "./config_json.ts";
 import type { Forward, ModelDescription } from "./model.ts";
 import { ropeFrequencies } from "./rope_frequencies.ts";
@@ -32,7 +33,12 @@ export function llama(config: ModelConfig): ModelDescription {
   const L = readInteger(config, "num_hidden_layers");
   const H = readInteger(config, "num_attention_heads");
   const G = readInteger(config, "num_key_value_heads", { fallback: H });
+  requireMultiple("num_attention_heads", H, G, "num_key_value_heads");
+  if ((config.head_dim ?? undefined) === undefined) {
+    requireMultiple("hidden_size", D, H, "num_attention_heads");
+  }
   const K = readInteger(config, "head_dim", { fallback: D / H });
+  requireMultiple("head_dim", K, 2); // rope turns pairs
   const eps = readPositive(config, "rms_norm_eps", 1e-6);
   const std = readPositive(config, "initializer_range", 0.02);
   const tied = readBoolean(config, "tie_word_embeddings", false);

@@ -3,11 +3,24 @@ import { ConfigError } from "../config/config_error.ts";
 import type { ModelSource } from "../checkpoint/model_source.ts";
 import type { Device } from "../tensor/device.ts";
 import { BYTES_PER_ELEMENT, type FloatType } from "../tensor/dtype.ts";
-import type { Parameter, ParameterStore } from "../tensor/parameter.ts";
+import type { ParameterSpec, ParameterStore } from "../tensor/parameter.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import type { ModelDescription } from "./model.ts";
 
 /** Storage types of files by their safetensors name. */
 const STORED: Readonly<Record<string, FloatType>> = { F32: "f32", BF16: "bf16", F16: "f16" };
+
+/**
+ * Checks that the tensors of a model directory are those of the model. Reads no weights.
+ *
+ * @throws {ConfigError} Naming every tensor that is missing or has another shape or type
+ */
+export function checkWeights(model: ModelDescription, source: ModelSource): void {
+  const problems = model.layers.flatMap((specs, layer) =>
+    specs.flatMap((spec) => checkEntry(layer, spec, source))
+  );
+  if (problems.length) throw new ConfigError(problems);
+}
 
 /**
  * Reads the weights of every parameter of the store, one tensor in host memory at a time.
@@ -15,7 +28,7 @@ const STORED: Readonly<Record<string, FloatType>> = { F32: "f32", BF16: "bf16", 
  * @throws {ConfigError} Naming every tensor that is missing or has another shape or type
  */
 export function loadWeights(device: Device, store: ParameterStore, source: ModelSource): void {
-  const problems = store.parameters.flatMap((p) => checkEntry(p, source));
+  const problems = store.parameters.flatMap((p) => checkEntry(p.layer, p.spec, source));
   if (problems.length) throw new ConfigError(problems);
   for (const { layer, spec, weight } of store.parameters) {
     const { dtype } = source.entry(layer, spec.name);
@@ -52,7 +65,8 @@ export function initializeWeights(device: Device, store: ParameterStore, seed: n
   }
 }
 
-function checkEntry({ layer, spec, path }: Parameter, source: ModelSource): string[] {
+function checkEntry(layer: number, spec: ParameterSpec, source: ModelSource): string[] {
+  const path = `${layer}.${spec.name}`;
   if (!source.names(layer).includes(spec.name)) {
     return [`Cannot load ${source.dir} as it must hold ${path}: the tensor is missing`];
   }

@@ -9,11 +9,24 @@ export const FAMILIES: Readonly<Record<string, (config: ModelConfig) => ModelDes
   llama,
 };
 
-/** Describes the model of a config.json. @throws {ConfigError} On an unknown family or a bad key */
-export function describeModel(config: ModelConfig): ModelDescription {
+/**
+ * Describes the model of a config.json.
+ *
+ * @param file Where it was read, for messages
+ * @throws {ConfigError} On an unknown family or a bad key
+ */
+export function describeModel(config: ModelConfig, file?: string): ModelDescription {
+  try {
+    return familyOf(config)(config);
+  } catch (error) {
+    if (!(error instanceof ConfigError) || file === undefined) throw error;
+    throw new ConfigError(error.problems.map((problem) => `${problem} (${file})`));
+  }
+}
+
+function familyOf(config: ModelConfig): (config: ModelConfig) => ModelDescription {
   const type = config.model_type;
-  const family = typeof type === "string" && Object.hasOwn(FAMILIES, type) && FAMILIES[type];
-  if (family) return family(config);
+  if (typeof type === "string" && Object.hasOwn(FAMILIES, type)) return FAMILIES[type];
   throw new ConfigError([
     `Cannot read config.json as model_type must be one of ${Object.keys(FAMILIES).join(", ")}: ` +
     `current value is ${JSON.stringify(type)}`,
