@@ -49,18 +49,25 @@ export class LazyTokenizer {
   /**
    * The tokenizer.
    *
-   * @throws {ConfigError} If the directory has none
+   * @throws {ConfigError} If the directory has none, or one with more tokens than the model
    */
   get(): Tokenizer {
     if (this.#tokenizer) return this.#tokenizer;
-    const { dir, files } = this.vocabulary;
+    const { dir, files, vocabSize } = this.vocabulary;
     if (!files.includes("tokenizer.json") && !files.includes("tokenizer.model")) {
       throw new ConfigError(
         `Cannot tokenize text: ${dir} must hold tokenizer.json or tokenizer.model, ` +
           `but has neither (only samples of type "tokens" need no tokenizer)`,
       );
     }
-    return this.#tokenizer = loadTokenizer(dir);
+    const tokenizer = loadTokenizer(dir);
+    if (tokenizer.vocabSize > (vocabSize ?? Infinity)) {
+      throw new ConfigError(
+        `Cannot tokenize for the model in ${dir} as vocab_size in config.json must be at least ` +
+          `the ${tokenizer.vocabSize} tokens of its tokenizer: current value is ${vocabSize}`,
+      );
+    }
+    return this.#tokenizer = tokenizer;
   }
 
   /** Ids are below it: by config.json, else by the tokenizer; undefined when there is neither. */

@@ -1,4 +1,5 @@
 /** Text generation. @module */
+import { join } from "@std/path";
 import { openModel } from "../checkpoint/model_source.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { loadWeights } from "../models/load_weights.ts";
@@ -47,12 +48,12 @@ export function* generate(
   options: GenerateOptions,
 ): Generator<string, GenerateStatistics> {
   using source = openModel(options.modelPath);
-  const model = describeModel(source.config);
+  const model = describeModel(source.config, join(source.dir, "config.json"));
   const tokenizer = loadTokenizer(options.modelPath);
   if (tokenizer.vocabSize > model.vocabSize) {
     throw new ConfigError([
-      `Cannot generate with ${options.modelPath} as its tokenizer has ${tokenizer.vocabSize} ` +
-      `tokens: the model has ${model.vocabSize}`,
+      `Cannot generate with ${options.modelPath} as vocab_size in config.json must be at least ` +
+      `the ${tokenizer.vocabSize} tokens of its tokenizer: current value is ${model.vocabSize}`,
     ]);
   }
   const prompt = tokenizer.encode(options.prompt);

@@ -1,6 +1,8 @@
 /** Logits, loss and gradients of a batch: what other implementations are compared with. @module */
+import { join } from "@std/path";
 import { ConfigError } from "../config/config_error.ts";
 import { openModel } from "../checkpoint/model_source.ts";
+import { FormatError } from "../formats/format_error.ts";
 import { openSafetensors, writeSafetensors } from "../formats/safetensors.ts";
 import { causalSpans, type HostBatch, uploadBatch } from "../models/batch.ts";
 import { loadWeights } from "../models/load_weights.ts";
@@ -45,7 +47,7 @@ interface Batch extends HostBatch {
 export function computeLogits(options: LogitsOptions): number | undefined {
   const batch = readBatch(options.input);
   using source = openModel(options.modelPath);
-  const model = describeModel(source.config);
+  const model = describeModel(source.config, join(source.dir, "config.json"));
   const names = (p: Parameter) => source.hfName(p.layer, p.spec.name);
   checkTokens(batch, model, options.input);
   const needsGrads = options.grads === "all" || options.grads.length > 0;
@@ -142,8 +144,18 @@ function countTargets(targets: Int32Array): number {
   return targets.reduce((count, target) => count + (target >= 0 ? 1 : 0), 0);
 }
 
+function openBatch(path: string): ReturnType<typeof openSafetensors> {
+  try {
+    return openSafetensors(path);
+  } catch (cause) {
+    const { message } = cause as Error;
+    const isNamed = cause instanceof FormatError;
+    throw new ConfigError(isNamed ? message : `Cannot read ${path}: ${message}`, { cause });
+  }
+}
+
 function readBatch(path: string): Batch {
-  using file = openSafetensors(path);
+  using file = openBatch(path);
   const read = (name: string) => {
     const entry = file.tensors.get(name);
     if (!entry) return undefined;
