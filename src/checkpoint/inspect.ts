@@ -1,6 +1,7 @@
 /** What is in the tensor files of a directory. @module */
 import { join } from "@std/path";
 import { createHash } from "node:crypto";
+import { ConfigError } from "../config/config_error.ts";
 import { openTensorFile } from "../formats/open_tensor_file.ts";
 import type { StoredType } from "../formats/tensor_file.ts";
 import { listFiles } from "./model_dir.ts";
@@ -24,12 +25,13 @@ export interface InspectedTensor {
  *
  * @param options.hash Reads the tensors too, piece by piece
  * @throws {FormatError} On a file that must be refused
+ * @throws {ConfigError} If there is no such file or directory
  */
 export function* inspectTensors(
   path: string,
   options: { hash: boolean },
 ): Generator<InspectedTensor> {
-  const files = Deno.statSync(path).isDirectory
+  const files = isDirectory(path)
     ? listFiles(path).filter((name) => /\.(safetensors|pt|pth|bin)$/.test(name))
       .map((name) => join(path, name))
     : [path];
@@ -45,5 +47,14 @@ export function* inspectTensors(
       for (const chunk of opened.chunks(name)) hash.update(chunk);
       yield { ...tensor, sha256: hash.digest("hex") };
     }
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new ConfigError(`Cannot read ${path}: there is no such file or directory`);
   }
 }

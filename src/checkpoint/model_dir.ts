@@ -72,10 +72,10 @@ export function readJsonObject(path: string): Record<string, unknown> {
   try {
     value = JSON.parse(Deno.readTextFileSync(path));
   } catch (cause) {
-    const reason = cause instanceof Deno.errors.NotFound
-      ? "there is no such file"
-      : (cause as Error).message;
-    throw new ConfigError(`Cannot read ${path}: ${reason}`, { cause });
+    if (cause instanceof Deno.errors.NotFound) {
+      throw new ConfigError(`Cannot read ${path}: there is no such file`);
+    }
+    throw new ConfigError(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
   }
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     return value as Record<string, unknown>;
@@ -90,10 +90,10 @@ export function listFiles(dir: string): string[] {
       .filter((entry) => entry.isFile || entry.isSymlink && isFile(join(dir, entry.name)))
       .map((entry) => entry.name).sort();
   } catch (cause) {
-    const reason = cause instanceof Deno.errors.NotFound
-      ? "there is no such directory"
-      : (cause as Error).message;
-    throw new ConfigError(`Cannot read ${dir}: ${reason}`, { cause });
+    if (cause instanceof Deno.errors.NotFound) {
+      throw new ConfigError(`Cannot read ${dir}: there is no such directory`);
+    }
+    throw new ConfigError(`Cannot read ${dir}: ${(cause as Error).message}`, { cause });
   }
 }
 

@@ -35,13 +35,13 @@ Deno.test("a checkpoint written by two ranks reads as the model and the optimize
       state: { lossScale: 65536 },
       modelDir: MODEL,
       weightsType: "BF16",
-      files: { "run_config.yml": "seed: 1\n" },
+      files: { "train_config.yml": "seed: 1\n" },
     });
     assertEquals(names(dir), ["latest", "step_000020"]);
     assertEquals(committed, join(dir, name));
     assertEquals(names(committed).filter((name) => !name.startsWith("layer_")), [
       "config.json",
-      "run_config.yml",
+      "train_config.yml",
       "trainer_state.json",
     ]);
     assertEquals(describe(dir), describe(MODEL));

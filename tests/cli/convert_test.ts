@@ -1,0 +1,52 @@
+import { assert, assertEquals } from "@std/assert";
+import { fromFileUrl, join } from "@std/path";
+import { describe, model, withDir } from "../checkpoint/fixtures.ts";
+import { llmpipe } from "./start.ts";
+
+const BROKEN = fromFileUrl(new URL("../fixtures/convert/broken", import.meta.url));
+
+Deno.test("llmpipe convert goes both ways, and says on stderr what it wrote", () =>
+  withDir(async (dir) => {
+    const [hf, pp, back] = [model("llama/hf_bf16"), join(dir, "pp"), join(dir, "back")];
+    const there = await llmpipe("convert", "hg_to_pp", "--input-path", hf, "--save-path", pp);
+    assertEquals([there.code, there.stdout], [0, ""]);
+    assert(/^Wrote 489 KiB of weights in 6 files to .*pp in/.test(there.stderr), there.stderr);
+    const size = ["--max-shard-size", "200kB"];
+    const again = await llmpipe(
+      ...["convert", "pp_to_hg", "--input-path", pp, "--save-path", back, ...size],
+    );
+    assertEquals(again.code, 0);
+    assert(/in 3 files/.test(again.stderr), again.stderr);
+    assertEquals(describe(back), describe(hf));
+    const refused = await llmpipe("convert", "hg_to_pp", "--input-path", hf, "--save-path", pp);
+    assertEquals(refused.code, 2);
+    assert(/must be empty or absent: it holds 7 entries/.test(refused.stderr), refused.stderr);
+  }));
+
+Deno.test("llmpipe convert refuses wrong usage with status 2", async () => {
+  const flags = ["--input-path", "x", "--save-path", "y"];
+  const cases: [args: string[], message: RegExp][] = [
+    [[], /Expected hg_to_pp or pp_to_hg/],
+    [["hg_to_pp", "--save-path", "y"], /--input-path is required/],
+    [["hg_to_pp", ...flags, "--forse"], /Unknown option --forse, did you mean --force/],
+    [["hg_to_pp", ...flags, "--dtype", "int8"], /--dtype must be one of keep, f32, bf16, fp16/],
+    [["pp_to_hg", ...flags, "--max-shard-size", "1XB"], /must be a size such as 500MB/],
+    [["pp_to_hg", ...flags], /Cannot read x: there is no such directory/],
+  ];
+  for (const [args, message] of cases) {
+    const { code, stderr } = await llmpipe("convert", ...args);
+    assertEquals(code, 2, stderr);
+    assert(message.test(stderr), stderr);
+  }
+});
+
+Deno.test("llmpipe inspect lists tensors as lines of JSON and refuses a harmful file with status 1", async () => {
+  const { code, stdout } = await llmpipe("inspect", model("llama_gqa/hf"), "--hash");
+  assertEquals(code, 0);
+  const lines = stdout.trim().split("\n").map((line) => JSON.parse(line));
+  assertEquals(lines.length, 39);
+  assertEquals(Object.keys(lines[0]), ["file", "name", "dtype", "shape", "sha256"]);
+  const harmful = await llmpipe("inspect", join(BROKEN, "os_system_zip.pt"));
+  assertEquals([harmful.code, harmful.stdout], [1, ""]);
+  assert(/asks for posix.system/.test(harmful.stderr));
+});
