@@ -22,13 +22,6 @@ function characters(): string[] {
   );
 }
 
-/** A text in the byte alphabet. */
-export function toByteAlphabet(text: string): string {
-  let out = "";
-  for (const b of new TextEncoder().encode(text)) out += CHARACTER_OF_BYTE[b];
-  return out;
-}
-
 /** The bytes that a token stands for; UTF-8 of the token if it is not in the alphabet. */
 export function fromByteAlphabet(token: string): Uint8Array {
   const bytes = new Uint8Array(token.length);

@@ -1,9 +1,12 @@
 /** BPE over the UTF-8 bytes of a piece of text (GPT-2, BLOOM, Llama 3, Qwen). @module */
-import { toByteAlphabet } from "./byte_alphabet.ts";
+import { CHARACTER_OF_BYTE } from "./byte_alphabet.ts";
 import type { IdBuffer } from "./id_buffer.ts";
 import type { MergeTable } from "./merge_table.ts";
 import { Merger } from "./merger.ts";
+import type { TokenTable } from "./token_table.ts";
 import { hashSpan, WordCache } from "./word_cache.ts";
+
+const UNIT_OF_BYTE = Uint16Array.from(CHARACTER_OF_BYTE, (c) => c.charCodeAt(0));
 
 /** What a byte-level BPE model is made of. */
 export interface ByteBpeParts {
@@ -16,7 +19,7 @@ export interface ByteBpeParts {
   /** Makes a run of unknown bytes one unknown token. */
   fuseUnk: boolean;
   /** If given: a piece that is a token as a whole, in the byte alphabet, is not merged at all. */
-  wholeTokens: ReadonlyMap<string, number> | undefined;
+  wholeTokens: TokenTable | undefined;
 }
 
 /** Encodes pieces, each on its own. */
@@ -44,41 +47,32 @@ export class ByteBpe {
   }
 
   #encodeUnseen(text: string, begin: number, end: number, out: IdBuffer): void {
-    const { wholeTokens, fuseUnk, unkId } = this.#parts;
-    const whole = wholeTokens?.get(toByteAlphabet(text.slice(begin, end)));
-    if (whole !== undefined) return out.push(whole);
-    const from = out.length;
-    const n = this.#merger.merge(this.#load(text, begin, end));
-    out.append(this.#merger.symbols, 0, n);
+    const { wholeTokens, idOfByte, fuseUnk, unkId } = this.#parts, merger = this.#merger;
+    const count = this.#writeBytes(text, begin, end), bytes = this.#bytes, from = out.length;
+    const whole = wholeTokens?.findBytes(bytes, count, UNIT_OF_BYTE) ?? -1;
+    if (whole >= 0) return out.push(whole);
+    merger.reserve(count);
+    let n = 0;
+    for (let i = 0; i < count; i++) {
+      const id = idOfByte[bytes[i]!]!;
+      if (id >= 0) merger.symbols[n++] = id;
+      else if (unkId !== undefined) merger.symbols[n++] = unkId;
+    }
+    n = merger.merge(n);
+    out.append(merger.symbols, 0, n);
     if (fuseUnk && unkId !== undefined) out.fuseRuns(unkId, from);
   }
 
-  /** Writes the ids of the UTF-8 bytes as symbols. @returns How many */
-  #load(text: string, begin: number, end: number): number {
-    this.#merger.reserve((end - begin) * 3);
-    const { idOfByte, unkId } = this.#parts, { symbols } = this.#merger;
-    let n = 0;
+  /** Writes the UTF-8 bytes of a span to `#bytes`; a lone surrogate is U+FFFD. @returns How many */
+  #writeBytes(text: string, begin: number, end: number): number {
+    if ((end - begin) * 3 > this.#bytes.length) this.#bytes = new Uint8Array((end - begin) * 3);
+    const bytes = this.#bytes;
     for (let i = begin; i < end; i++) {
-      const c = text.charCodeAt(i);
-      if (c >= 0x80) return this.#loadBytes(text.slice(begin, end));
-      const id = idOfByte[c]!;
-      if (id >= 0) symbols[n++] = id;
-      else if (unkId !== undefined) symbols[n++] = unkId;
+      const unit = text.charCodeAt(i);
+      if (unit > 127) return this.#encoder.encodeInto(text.slice(begin, end), bytes).written;
+      bytes[i - begin] = unit;
     }
-    return n;
-  }
-
-  #loadBytes(text: string): number {
-    if (text.length * 3 > this.#bytes.length) this.#bytes = new Uint8Array(text.length * 3);
-    const { idOfByte, unkId } = this.#parts, { symbols } = this.#merger, bytes = this.#bytes;
-    const { written } = this.#encoder.encodeInto(text, bytes); // a lone surrogate is U+FFFD
-    let n = 0;
-    for (let i = 0; i < written; i++) {
-      const id = idOfByte[bytes[i]!]!;
-      if (id >= 0) symbols[n++] = id;
-      else if (unkId !== undefined) symbols[n++] = unkId;
-    }
-    return n;
+    return end - begin;
   }
 
   /** Forgets the pieces seen so far. */

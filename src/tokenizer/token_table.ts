@@ -50,6 +50,27 @@ export class TokenTable {
     }
   }
 
+  /**
+   * Id of the token that bytes make, -1 if there is none.
+   *
+   * @param unitOfByte How the vocabulary writes each byte
+   */
+  findBytes(bytes: Uint8Array, count: number, unitOfByte: Uint16Array): number {
+    const slots = this.#slots;
+    let hash = HASH_SEED;
+    for (let i = 0; i < count; i++) hash = hashUnit(hash, unitOfByte[bytes[i]!]!);
+    hash = finishHash(hash);
+    for (let s = this.#slotOf(hash);; s = (s + 4) & (slots.length - 1)) {
+      const id = slots[s + 3]! - 1;
+      if (id < 0) return -1;
+      if (slots[s] !== hash || slots[s + 2] !== count) continue;
+      const first = slots[s + 1]!;
+      let i = 0;
+      while (i < count && this.#units[first + i] === unitOfByte[bytes[i]!]) i++;
+      if (i === count) return id;
+    }
+  }
+
   #slotOf(hash: number): number {
     return (hash << 2) & (this.#slots.length - 1);
   }

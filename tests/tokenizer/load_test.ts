@@ -55,8 +55,10 @@ Deno.test("loadTokenizer() says where a broken file breaks", () => {
     assertStringIncludes(errorOf("tokenizer.model", model.slice(0, size)), "truncated");
   }
   assertStringIncludes(errorOf("tokenizer.model", new Uint8Array(0)), "no pieces");
-  const pickle = Uint8Array.from([0x80, 2, 0x7d, 0x71, 0, 0x2e]);
-  assertStringIncludes(errorOf("tokenizer.model", pickle), "not a SentencePiece model");
+  assertStringIncludes(
+    errorOf("tokenizer.model", "version https://x"),
+    "not a SentencePiece model",
+  );
 });
 
 Deno.test("loadTokenizer() never crashes on a model with bytes changed", () => {

@@ -55,7 +55,8 @@ function makeBpe(
   if (idOf === undefined) {
     throw new TypeError(`${component.path}.vocab must be an object of tokens and ids`);
   }
-  const cuts = new CutTable(), merges = readMerges(component, idOf, cuts);
+  const cuts = new CutTable(), table = new TokenTable(idOf);
+  const merges = readMerges(component, table, cuts);
   const unkText = component.raw("unk_token") ?? undefined;
   const unkId = unkText === undefined ? undefined : idOf.get(component.text("unk_token"));
   if (unkText !== undefined && unkId === undefined) throw component.unsupportedOption("unk_token");
@@ -63,11 +64,12 @@ function makeBpe(
     merges,
     unkId,
     fuseUnk: component.flag("fuse_unk", false),
-    wholeTokens: component.flag("ignore_merges", false) ? idOf : undefined,
   };
+  const whole = component.flag("ignore_merges", false);
   if (byteLevel) {
     const idOfByte = Int32Array.from(CHARACTER_OF_BYTE, (c) => idOf.get(c) ?? -1);
-    return { model: new ByteBpe({ ...shared, idOfByte }), idOf, readsMeta: false };
+    const wholeTokens = whole ? table : undefined;
+    return { model: new ByteBpe({ ...shared, idOfByte, wholeTokens }), idOf, readsMeta: false };
   }
   const idOfByte = component.flag("byte_fallback", false)
     ? Int32Array.from({ length: 256 }, (_, b) => idOf.get(byteToken(b)) ?? -1)
@@ -77,7 +79,8 @@ function makeBpe(
   // an unknown character that is dropped makes its neighbours meet
   if (unkId === undefined && !idOfByte?.every((id) => id >= 0)) cuts.joinAll();
   const none = { standIns: [], firstStandIn: 0x7fffffff };
-  const model = new CharBpe({ ...shared, ...none, cuts, idOfCharacter, idOfByte });
+  const wholeTokens = whole ? idOf : undefined;
+  const model = new CharBpe({ ...shared, ...none, cuts, idOfCharacter, idOfByte, wholeTokens });
   return { model, idOf, readsMeta: true };
 }
 
@@ -93,11 +96,10 @@ function isCharacter(token: string): boolean {
 /** Pairs as "a b" or ["a", "b"], by rank. */
 function readMerges(
   component: Component,
-  idOf: ReadonlyMap<string, number>,
+  table: TokenTable,
   cuts: CutTable,
 ): MergeTable {
   const list = component.list("merges"), merges = new MergeTable(list.length);
-  const table = new TokenTable(idOf);
   const broken = (rank: number, why: string) =>
     new TypeError(`${component.path}.merges[${rank}] ${why}: ${JSON.stringify(list[rank])}`);
   const left = { text: "", begin: 0, end: 0 }, right = { text: "", begin: 0, end: 0 };
