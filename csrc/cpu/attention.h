@@ -33,6 +33,8 @@ struct Attention {
 
   int heads_of_group() const { return H / G; }
   size_t row(int b, int t) const { return (size_t)b * Tq + t; } // of q, o, begin, end
+  int first_key(int b) const { return begin[row(b, 0)]; }       // that any query of b sees
+  int last_key(int b) const { return end[row(b, Tq - 1)]; }
 };
 
 struct AttentionGradients { // strides of dq, and of dk and dv
@@ -132,17 +134,23 @@ template <class Word> struct Packed {
   Word *along, *across;
 };
 
-// Packs x [rows, K] of row stride `stride`, into those forms that are not null; rows up to
-// padded_rows become 0.
+// Rows of a matrix that are read; the others count as 0, whatever memory holds there.
+struct Rows {
+  int begin, end;
+  bool has(int i) const { return i >= begin && i < end; }
+};
+
+// Packs x [padded_rows, K] of row stride `stride`, into those forms that are not null.
 template <class T>
-void pack(Packed<float> to, const T *x, size_t stride, int rows, int padded_rows, int K, int width) {
+void pack(Packed<float> to, const T *x, size_t stride, Rows rows, int padded_rows, int K,
+          int width) {
   float *const words = to.along ? to.along : to.across;
-  for (int i = 0; i < rows; i++) {
+  for (int i = 0; i < padded_rows; i++) {
+    const int columns = rows.has(i) ? K : 0;
     float *row = words + (size_t)i * width;
-    load_row(x + (size_t)i * stride, row, (size_t)K);
-    std::fill(row + K, row + width, 0.0f);
+    load_row(x + (size_t)i * stride, row, (size_t)columns);
+    std::fill(row + columns, row + width, 0.0f);
   }
-  std::fill(words + (size_t)rows * width, words + (size_t)padded_rows * width, 0.0f);
 }
 
 // to [width / kElements words, kLanes] = from^T, from [kLanes, width / kElements words]

@@ -115,13 +115,13 @@ private:
 
   void pack_keys(const Unit &unit, int index, int j, int rows) const {
     const int b = index / a.G, g = index % a.G;
-    const int seen = a.end[a.row(b, a.Tq - 1)]; // nothing is read beyond
-    const int padded = std::min(rows, keys - j), real = std::clamp(seen - j, 0, padded);
+    const Rows seen{a.first_key(b) - j, a.last_key(b) - j};
+    const int padded = std::min(rows, keys - j);
     const size_t at = (size_t)b * a.kv_batch + (size_t)j * a.kv_stride + (size_t)g * a.K;
     const size_t to = (size_t)j * width / kElements;
-    pack(Packed<Word>{unit.k.along + to, unit.k.across + to}, k + at, a.kv_stride, real, padded, a.K,
+    pack(Packed<Word>{unit.k.along + to, unit.k.across + to}, k + at, a.kv_stride, seen, padded, a.K,
          width);
-    pack(Packed<Word>{unit.v.along + to, nullptr}, v + at, a.kv_stride, real, padded, a.K, width);
+    pack(Packed<Word>{unit.v.along + to, nullptr}, v + at, a.kv_stride, seen, padded, a.K, width);
   }
 
   void store_keys(const Unit &unit, int parts, int index, int first, int rows) const {
@@ -215,9 +215,9 @@ private:
     const size_t row = a.row(b, block.t);
     const T *d_o_rows = d_o + row * a.o_stride + (size_t)h * a.K;
     const T *o_rows = o + row * a.o_stride + (size_t)h * a.K;
-    pack(scratch.q, q + row * a.q_stride + (size_t)h * a.K, a.q_stride, block.count, lanes, a.K,
-         width);
-    pack(scratch.d_o, d_o_rows, a.o_stride, block.count, lanes, a.K, width);
+    const Rows queries{0, block.count};
+    pack(scratch.q, q + row * a.q_stride + (size_t)h * a.K, a.q_stride, queries, lanes, a.K, width);
+    pack(scratch.d_o, d_o_rows, a.o_stride, queries, lanes, a.K, width);
     transpose_words(scratch.q.along, scratch.q_t, words, block.vectors);
     transpose_words(scratch.d_o.along, scratch.d_o_t, words, block.vectors);
     for (int i = 0; i < kLanes; i++) {

@@ -37,23 +37,23 @@ struct Bf16Pairs {
 bool supported() { return __builtin_cpu_supports("avx512bf16"); }
 } // namespace
 
-static void pack(Packed<uint32_t> to, const bf16 *x, size_t stride, int rows, int padded_rows, int K,
+static void pack(Packed<uint32_t> to, const bf16 *x, size_t stride, Rows rows, int padded_rows, int K,
                  int width) {
+  static constexpr bf16 kZeros[256] = {};
   for (int i = 0; i < padded_rows; i += 2) {
-    const bf16 *x0 = x + (size_t)i * stride, *x1 = x0 + stride;
-    const int k0 = i < rows ? K : 0, k1 = i + 1 < rows ? K : 0;
+    const bf16 *x0 = rows.has(i) ? x + (size_t)i * stride : kZeros;
+    const bf16 *x1 = rows.has(i + 1) ? x + (size_t)(i + 1) * stride : kZeros;
     if (to.along) {
       bf16 *row = reinterpret_cast<bf16 *>(to.along) + (size_t)i * width;
-      std::copy(x0, x0 + k0, row);
-      std::fill(row + k0, row + width, bf16{0});
-      std::copy(x1, x1 + k1, row + width);
-      std::fill(row + width + k1, row + 2 * width, bf16{0});
+      std::copy(x0, x0 + K, row);
+      std::fill(row + K, row + width, bf16{0});
+      std::copy(x1, x1 + K, row + width);
+      std::fill(row + width + K, row + 2 * width, bf16{0});
     }
     if (to.across) {
       uint32_t *row = to.across + (size_t)i / 2 * width;
-      for (int c = 0; c < k1; c++) row[c] = x0[c].bits | (uint32_t)x1[c].bits << 16;
-      for (int c = k1; c < k0; c++) row[c] = x0[c].bits;
-      std::fill(row + k0, row + width, 0u);
+      for (int c = 0; c < K; c++) row[c] = x0[c].bits | (uint32_t)x1[c].bits << 16;
+      std::fill(row + K, row + width, 0u);
     }
   }
 }

@@ -36,8 +36,8 @@ public:
 private:
   // Row of queries: r = h * Tq + t.
   bool seen(int b, int part, int &from, int &to) const {
-    from = std::max(a.begin[a.row(b, 0)], part * kPart);
-    to = std::min(a.end[a.row(b, a.Tq - 1)], (part + 1) * kPart);
+    from = std::max(a.first_key(b), part * kPart);
+    to = std::min(a.last_key(b), (part + 1) * kPart);
     return from < to;
   }
 
@@ -51,7 +51,7 @@ private:
     for (int t = 0; t < a.Tq; t++)
       for (int h = 0; h < a.H; h++)
         pack(Packed<float>{q_rows + (size_t)(h * a.Tq + t) * width, nullptr},
-             q + a.row(b, t) * a.q_stride + (size_t)h * a.K, 0, 1, 1, a.K, width);
+             q + a.row(b, t) * a.q_stride + (size_t)h * a.K, 0, Rows{0, 1}, 1, a.K, width);
     std::fill(s, s + (size_t)rows * kPart, -INFINITY);
     std::fill(out, out + (size_t)rows * width, 0.0f);
     const int rows_of_group = a.heads_of_group() * a.Tq, first = part * kPart;
@@ -71,11 +71,9 @@ private:
   void for_tiles(const T *x, float *tile, int b, int from, int to, Run run) const {
     for (int j = from / kWidth * kWidth; j < to; j += kWidth)
       for (int g = 0; g < a.G; g++) {
-        const int skipped = std::max(from - j, 0), real = std::min(to - j, kWidth) - skipped;
-        std::fill(tile, tile + skipped * width, 0.0f);
-        pack(Packed<float>{tile + skipped * width, nullptr},
-             x + (size_t)b * a.kv_batch + (size_t)(j + skipped) * a.kv_stride + (size_t)g * a.K,
-             a.kv_stride, real, kWidth - skipped, a.K, width);
+        pack(Packed<float>{tile, nullptr},
+             x + (size_t)b * a.kv_batch + (size_t)j * a.kv_stride + (size_t)g * a.K, a.kv_stride,
+             Rows{from - j, to - j}, kWidth, a.K, width);
         run(j, g);
       }
   }

@@ -80,12 +80,12 @@ private:
 
   void pack_keys(Word *k_to, Word *v_to, int unit, int j, int rows) const {
     const int b = unit / a.G, g = unit % a.G;
-    const int seen = a.end[a.row(b, a.Tq - 1)]; // nothing is read beyond
-    const int padded = std::min(rows, padded_keys - j), real = std::clamp(seen - j, 0, padded);
+    const Rows seen{a.first_key(b) - j, a.last_key(b) - j};
+    const int padded = std::min(rows, padded_keys - j);
     const size_t at = (size_t)b * a.kv_batch + (size_t)j * a.kv_stride + (size_t)g * a.K;
     const size_t to = (size_t)j * width / kElements;
-    pack(Packed<Word>{k_to + to, nullptr}, k + at, a.kv_stride, real, padded, a.K, width);
-    pack(Packed<Word>{nullptr, v_to + to}, v + at, a.kv_stride, real, padded, a.K, width);
+    pack(Packed<Word>{k_to + to, nullptr}, k + at, a.kv_stride, seen, padded, a.K, width);
+    pack(Packed<Word>{nullptr, v_to + to}, v + at, a.kv_stride, seen, padded, a.K, width);
   }
 
   void run_block(const Scratch &scratch, const Word *k_packed, const Word *v_packed, int b, int h,
@@ -93,7 +93,7 @@ private:
     const QueryBlock block(a, b, t);
     const int words = width / kElements, inner = (a.K + kElements - 1) / kElements;
     pack(Packed<Word>{scratch.q, nullptr}, q + a.row(b, t) * a.q_stride + (size_t)h * a.K,
-         a.q_stride, block.count, block.vectors * kWidth, a.K, width);
+         a.q_stride, Rows{0, block.count}, block.vectors * kWidth, a.K, width);
     transpose_words(scratch.q, scratch.q_t, words, block.vectors);
     std::fill(scratch.o_t, scratch.o_t + width * kLanes, 0.0f);
     std::fill(scratch.m, scratch.m + kLanes, -INFINITY);

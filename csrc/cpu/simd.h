@@ -73,6 +73,9 @@ LP_HD vf exp2(vf x) {
   return p * (vf)(((vu)shifted << 23) + (127u << 23)); // the low bits of magic are 0
 }
 
+// e^x for x < 88; 0 below -87.7.
+LP_HD vf exp(vf x) { return exp2(x * 1.44269504088896341f); }
+
 // x[i][j] = x[j][i] for a square of vectors: each pass interleaves the two halves.
 LP_HD void transpose(vf (&x)[kWidth]) {
   vi low, high; // (a0, b0, a1, b1, ..) of the lower and of the upper halves
