@@ -30,7 +30,9 @@ const LOCK = ".lock";
  * @throws {ConfigError} If another run has or had the path, or it cannot be written
  */
 export function claimSavePath(savePath: string, options: { resume: boolean }): SavePathClaim {
+  const isNew = readEntries(savePath) === undefined;
   const lock = lockDirectory(savePath);
+  const end = () => release(savePath, lock, isNew);
   try {
     const names = (readEntries(savePath) ?? []).map(({ name }) => name);
     const traces = names.filter((name) =>
@@ -45,10 +47,10 @@ export function claimSavePath(savePath: string, options: { resume: boolean }): S
     }
     for (const name of names) if (TEMPORARY.test(name)) removeTree(join(savePath, name));
   } catch (error) {
-    release(savePath, lock);
+    end();
     throw error;
   }
-  return { savePath, [Symbol.dispose]: () => release(savePath, lock) };
+  return { savePath, [Symbol.dispose]: end };
 }
 
 /**
@@ -171,7 +173,9 @@ function isAt(lock: Deno.FsFile, path: string): boolean {
   }
 }
 
-function release(savePath: string, lock: Deno.FsFile): void {
+/** Gives the path back. A directory that was made for the claim and stayed empty is removed. */
+function release(savePath: string, lock: Deno.FsFile, isNew: boolean): void {
   removeTree(join(savePath, LOCK));
   lock.close();
+  if (isNew && readEntries(savePath)?.length === 0) Deno.removeSync(savePath);
 }

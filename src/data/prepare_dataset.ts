@@ -5,6 +5,7 @@
  */
 import { join } from "@std/path";
 import { ConfigError } from "../config/config_error.ts";
+import { isSystemError } from "../formats/file_bytes.ts";
 import {
   createTemporary,
   defaultCacheDir,
@@ -111,7 +112,7 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
       temporary.commit();
       return summary(path, description, false);
     } catch (cause) {
-      if (!isFileSystemError(cause)) throw cause;
+      if (!isSystemError(cause)) throw cause;
       throw new Error(
         `Cannot write tokenized data to ${dir} (free space there, or set LLMPIPE_CACHE_DIR)`,
         { cause },
@@ -218,10 +219,4 @@ function dataFileSize(path: string): number {
 
 function noSamples(path: string): ConfigError {
   return new ConfigError(`Cannot train on ${path}: the data file holds no samples`);
-}
-
-function isFileSystemError(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const { code } = error as { code?: unknown };
-  return typeof code === "string" && /^E[A-Z]+$/.test(code);
 }

@@ -63,8 +63,14 @@ export function syncDirectory(path: string): void {
 
 /** An error of the system says which file it was about; others stay what they are. */
 export function nameFile(path: string, error: unknown): unknown {
-  if (!(error instanceof Error && "code" in error)) return error;
+  if (!isSystemError(error)) return error;
   return new Error(`Cannot write ${path}: ${error.message}`, { cause: error });
+}
+
+/** True when the operating system refused something: no space, no such directory, a read error. */
+export function isSystemError(error: unknown): error is Error {
+  // The runtime gives a code to the common ones only.
+  return error instanceof Error && ("code" in error || /\(os error \d+\)/.test(error.message));
 }
 
 function removeIfThere(path: string): void {

@@ -1,10 +1,13 @@
 /** Everything that is checked and made before any rank starts. @module */
-import { readModelConfig } from "../checkpoint/model_dir.ts";
+import { join } from "@std/path";
+import { readModelConfig, resolveModelDir } from "../checkpoint/model_dir.ts";
+import { openModel } from "../checkpoint/model_source.ts";
 import { ConfigError } from "../config/config_error.ts";
 import type { TrainConfig } from "../config/load.ts";
 import { checkModel } from "../config/model_check.ts";
 import { prepareDataset, type PrepareProgress } from "../data/prepare_dataset.ts";
 import { createSampler, type Sampler } from "../data/sampler.ts";
+import { checkWeights } from "../models/load_weights.ts";
 import type { ModelDescription } from "../models/model.ts";
 import { describeModel } from "../models/registry.ts";
 import { layerCosts } from "../pipeline/layer_costs.ts";
@@ -56,14 +59,37 @@ export function samplerOf(config: TrainConfig, rows: number): Sampler {
   });
 }
 
-/** Reads config.json of the configured model and checks the configuration against it. */
+/**
+ * Reads config.json of the configured model and checks the configuration against it.
+ *
+ * @throws {ConfigError} With what is wrong
+ */
 export function describeConfigured(config: TrainConfig): ModelDescription {
-  const model = describeModel(readModelConfig(config.model_path));
+  if (config.device === "cuda") {
+    throw new ConfigError(
+      `Cannot train on cuda as this program has no CUDA backend: device must be auto or cpu ` +
+        `(${config.source("device")})`,
+    );
+  }
+  const configPath = join(resolveModelDir(config.model_path), "config.json");
+  const model = describeModel(readModelConfig(config.model_path), configPath);
   checkModel(config, {
     layerCount: model.layers.length,
     ...(model.maxPositions === undefined ? {} : { maxPositions: model.maxPositions }),
   });
   return model;
+}
+
+/**
+ * Checks the weights that a fresh start reads, by the headers of their files.
+ *
+ * @throws {ConfigError} Naming every file and tensor that is missing, damaged, of another shape, or
+ * not of this model
+ */
+export function checkStart(config: TrainConfig, model: ModelDescription): void {
+  if (config.from_scratch) return;
+  using source = openModel(config.model_path);
+  checkWeights(model, source);
 }
 
 /** Layers of each stage: as configured, or balanced by the work of the layers. */
@@ -94,9 +120,9 @@ export async function prepareRun(
   const steps = samplerOf(config, data.rows).steps(config.n_epoches);
   if (steps === 0) {
     throw new ConfigError([
-      `Cannot train on ${config.data_path} as a step needs train_batch_size = ` +
-      `${config.train_batch_size} rows: ${config.n_epoches} epochs have ` +
-      `${config.n_epoches * data.rows} (${config.source("train_batch_size")})`,
+      `Cannot train on ${config.data_path} as a step needs train_micro_batch_size_per_gpu * ` +
+      `gradient_accumulation_steps * data replicas = ${config.train_batch_size} rows: ` +
+      `n_epoches = ${config.n_epoches} gives ${config.n_epoches * data.rows}`,
     ]);
   }
   const parts = partsOf(config, model);

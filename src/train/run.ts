@@ -5,6 +5,7 @@ import { readTrainerState } from "../checkpoint/trainer_state.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { loadConfig, type TrainConfig } from "../config/load.ts";
 import type { PrepareProgress } from "../data/prepare_dataset.ts";
+import { writeTextDurably } from "../formats/file_bytes.ts";
 import type { RankMessage } from "../launch/messages.ts";
 import { runRanks } from "../launch/supervisor.ts";
 import { formatBytes } from "../monitor/format_bytes.ts";
@@ -16,7 +17,7 @@ import { Progress } from "../monitor/progress.ts";
 import { Screen, stderrTerminal } from "../monitor/terminal.ts";
 import { rateSpec, scheduleWarning } from "../optim/lr_schedule.ts";
 import { memoryRow } from "./layout.ts";
-import { describeConfigured, type PreparedRun, prepareRun } from "./prepare.ts";
+import { checkStart, describeConfigured, type PreparedRun, prepareRun } from "./prepare.ts";
 
 /** What to run. */
 export interface TrainOptions {
@@ -46,6 +47,7 @@ export async function runTraining(options: TrainOptions): Promise<number> {
 
   const model = describeConfigured(config);
   const start = findStart(config, options.resume);
+  if (start.dir === undefined) checkStart(config, model);
   using _claim = claimSavePath(config.save_path, { resume: start.isInside });
   for (const fault of start.passedOver) log.warn(fault);
   const run = await prepareRun(
@@ -114,7 +116,7 @@ async function supervise(
   { screen, log }: { screen: Screen; log: Log },
 ): Promise<number> {
   const planPath = join(config.save_path, "run.json");
-  Deno.writeTextFileSync(planPath, JSON.stringify({ ...plan, resume }, null, 1));
+  writeTextDurably(planPath, JSON.stringify({ ...plan, resume }, null, 1));
   using metrics = new MetricsWriter(join(config.save_path, "metrics.jsonl"), { afterStep: done });
   const progress = new Progress(screen, {
     totalSteps: plan.steps,
