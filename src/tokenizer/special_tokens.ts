@@ -29,8 +29,10 @@ export interface SpecialTokens {
   pad: string | undefined;
   /** Stands for what is not in the vocabulary. */
   unk: string | undefined;
-  /** `added_tokens_decoder` in order of ids, then the named tokens; may name one twice. */
-  tokens: readonly NamedToken[];
+  /** `added_tokens_decoder` in order of ids; what it says of a token counts more than other files. */
+  listed: readonly NamedToken[];
+  /** The tokens that are named for what they are for, such as `bos_token`; may hold one twice. */
+  named: readonly NamedToken[];
   /** `add_bos_token`. */
   addBos: boolean | undefined;
   /** `add_eos_token`. */
@@ -72,7 +74,8 @@ export function readSpecialTokens(dir: string): SpecialTokens {
     eos: text("eos_token"),
     pad: text("pad_token"),
     unk: text("unk_token"),
-    tokens: [...listed, ...others].filter((token) => token !== undefined),
+    listed: listed.filter((token) => token !== undefined),
+    named: others.filter((token) => token !== undefined),
     addBos: flag("add_bos_token"),
     addEos: flag("add_eos_token"),
     rebuildsTemplate: REBUILDS.test(String(config["tokenizer_class"])),

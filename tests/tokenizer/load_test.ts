@@ -112,6 +112,13 @@ Deno.test("special tokens that only the configuration names become tokens, as in
   assertEquals(tokenizer.decode([68, 3000, 3001, 2], { skipSpecial: true }), "a");
 });
 
+Deno.test("what added_tokens_decoder says of a token counts more than tokenizer.json", () => {
+  const listed = { content: "</s>", lstrip: true, rstrip: true, normalized: false, special: true };
+  const tokenizer = load({}, { added_tokens_decoder: { 2: listed } });
+  assertEquals([...tokenizer.encode("a </s> a")], [68, 2, 68]);
+  assertEquals(tokenizer.vocabSize, 3000);
+});
+
 Deno.test("added tokens take white space and word borders as they say", () => {
   const token = { special: false, normalized: false, single_word: false };
   const added_tokens = [

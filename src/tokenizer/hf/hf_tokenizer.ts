@@ -5,7 +5,7 @@ import { IdBuffer } from "../id_buffer.ts";
 import { StreamDecoder } from "../stream_decoder.ts";
 import type { DecoderStage } from "../text_sink.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "../tokenizer.ts";
-import type { SpecialTokens } from "../special_tokens.ts";
+import type { NamedToken, SpecialTokens } from "../special_tokens.ts";
 import { type AddedToken, TokenFinder } from "./added_tokens.ts";
 import { Component } from "./component.ts";
 import { makeDecoder } from "./decoders.ts";
@@ -179,7 +179,7 @@ function metaReading(
   return both ? "unconditional" : undefined;
 }
 
-/** Those of the file, then those that only the configuration names, as transformers adds them. */
+/** Those of the file and of the configuration, as transformers adds them. */
 function addedTokens(
   file: Component,
   idOf: ReadonlyMap<string, number>,
@@ -195,14 +195,18 @@ function addedTokens(
     normalized: entry.flag("normalized", true),
     special: entry.flag("special", false),
   })).filter(({ content }) => content !== "");
-  const known = new Set(tokens.map(({ content }) => content));
+  const known = new Map(tokens.map((token) => [token.content, token]));
   let next = Math.max(largest(idOf.values()), largest(tokens.map(({ id }) => id))) + 1;
-  for (const token of special.tokens) {
-    if (known.has(token.content)) continue;
-    known.add(token.content);
-    tokens.push({ ...token, id: idOf.get(token.content) ?? next++ });
+  const add = (token: NamedToken) => {
+    known.set(token.content, { ...token, id: idOf.get(token.content) ?? next++ });
+  };
+  for (const token of special.listed) {
+    const there = known.get(token.content);
+    if (there === undefined) add(token);
+    else Object.assign(there, token, { special: there.special || token.special });
   }
-  return tokens;
+  for (const token of special.named) if (!known.has(token.content)) add(token);
+  return [...known.values()];
 }
 
 function largest(ids: Iterable<number>): number {
