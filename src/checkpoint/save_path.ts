@@ -30,7 +30,7 @@ const LOCK = ".lock";
  * @throws {ConfigError} If another run has or had the path, or it cannot be written
  */
 export function claimSavePath(savePath: string, options: { resume: boolean }): SavePathClaim {
-  const isNew = readEntries(savePath) === undefined;
+  const isNew = !isThere(savePath);
   const lock = lockDirectory(savePath);
   const end = () => release(savePath, lock, isNew);
   try {
@@ -160,6 +160,15 @@ function tryLock(lock: Deno.FsFile): boolean {
     return lock.tryLockSync(true);
   } catch {
     return true; // a file system without locks
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false; // or out of reach, which making it will tell
   }
 }
 

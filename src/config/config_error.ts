@@ -7,6 +7,9 @@
  * @module
  */
 
+/** Problems that a message shows; more would not fit a screen. */
+const SHOWN = 16;
+
 /** All that is wrong with what the user gave, found before anything was started. */
 export class ConfigError extends Error {
   /** The exit status of a program that stops because of it. */
@@ -26,7 +29,8 @@ export class ConfigError extends Error {
     const list = typeof problems === "string" ? [problems] : [...problems];
     super(
       list.length === 1 ? list[0] : `Cannot start as there are ${list.length} problems:\n` +
-        list.map((p, i) => `  ${i + 1}. ${p}`).join("\n"),
+        list.slice(0, SHOWN).map((p, i) => `  ${i + 1}. ${p}`).join("\n") +
+        (list.length > SHOWN ? `\n  and ${list.length - SHOWN} more` : ""),
       options,
     );
     this.problems = list;
