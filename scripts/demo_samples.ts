@@ -203,7 +203,8 @@ function heldOutQuestions(sample: Json): HeldOut[] {
   }));
 }
 
-const MAKERS = [opposite, reference, conversation, api, pretrain, pretrain];
+/** The mixture: what is harder comes more often. */
+const MAKERS = [opposite, reference, reference, reference, conversation, api, pretrain, pretrain];
 
 /** All training samples. */
 function trainSamples(count: number, seed: number): Json[] {
@@ -220,7 +221,7 @@ function heldOutSet(seed: number): HeldOut[] {
   return [...new Map(found.map((question) => [question.prompt, question])).values()];
 }
 
-const args = parseArgs(Deno.args, { default: { train: 6000, seed: 1 } });
+const args = parseArgs(Deno.args, { default: { train: 12000, seed: 1 } });
 const dir = args._[0];
 if (args._.length !== 1) {
   console.error("Usage: scripts/samples DIR [--train N] [--seed N]");
