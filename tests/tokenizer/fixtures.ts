@@ -20,10 +20,15 @@ export function rows<T>(name: string, file: string): T[] {
 
 /** A row of `cases`. */
 export interface Case {
+  /** What is encoded. */
   text: string;
+  /** Without special tokens. */
   ids: number[];
+  /** With special tokens. */
   ids_special: number[];
+  /** What `ids` decode to. */
   decoded: string;
+  /** The same without special tokens. */
   decoded_skip_special: string;
 }
 
