@@ -1,6 +1,7 @@
 /** From the command line to one subcommand, and from what it throws to an exit status. @module */
 import { ConfigError } from "../config/config_error.ts";
 import { nearest } from "../config/nearest.ts";
+import { FormatError } from "../formats/format_error.ts";
 import { type Command, COMMANDS } from "./commands.ts";
 import { describeError } from "./describe_error.ts";
 import { commandHelp, programHelp } from "./help.ts";
@@ -24,7 +25,7 @@ export async function run(args: readonly string[]): Promise<number> {
     // The reader of our output is gone (`llmpipe data x.yml --dump | head`): nobody to tell.
     if (error instanceof Deno.errors.BrokenPipe) return EXIT.FAILED;
     console.error(describeError(error, { debug }));
-    const isUsage = error instanceof UsageError || error instanceof ConfigError;
+    const isUsage = [UsageError, ConfigError, FormatError].some((kind) => error instanceof kind);
     if (error instanceof UsageError && find(name)) console.error(`Try: llmpipe ${name} --help`);
     return isUsage ? EXIT.USAGE : EXIT.FAILED;
   }

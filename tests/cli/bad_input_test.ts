@@ -1,0 +1,449 @@
+/**
+ * Whatever is wrong with what a user gives: one clear error, exit status 2 (1 once running), nothing
+ * started and nothing overwritten. Every case is a process of its own, as a user starts it.
+ */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { join } from "@std/path";
+import { convertToPipeline } from "../../src/checkpoint/convert.ts";
+import { writeSafetensors } from "../../src/formats/safetensors.ts";
+import {
+  at,
+  type Case,
+  check,
+  configFile,
+  dataFile,
+  expectRefused,
+  GOOD_SAMPLES,
+  grid,
+  INIT,
+  modelDir,
+  right,
+  start,
+  withSample,
+  withTokenizer,
+} from "./refusals.ts";
+
+expectRefused("a wrong configuration names key, requirement, value and place", () => ({
+  "no such file": { args: ["train", "DIR/none.yml"], says: ["DIR/none.yml", "no such file"] },
+  "a directory": { args: ["plan", "DIR"], says: ["it is a directory, not a file"] },
+  "no file given": { args: ["train"], says: ["Expected CONFIG.yml", "Try: llmpipe train --help"] },
+  "not YAML": { edit: (yaml) => `${yaml}more: [1\n`, says: ["Cannot parse YAML", ".yml:"] },
+  "many problems at once": {
+    config: {
+      n_epochs: 3,
+      max_seq_len: "long",
+      train_micro_batch_size_per_gpu: 0,
+      bf16: { enabled: "maybe" },
+      optimizer: { type: "AdamWW", params: { lr: -1 } },
+      schedule: ["1f1b"],
+      seed: 1.5,
+    },
+    says: [
+      "there are 7 problems",
+      "Unknown key n_epochs: did you mean n_epoches? (",
+      'max_seq_len as it must be an integer from 2 to 16777216: current value is "long" (',
+      "train_micro_batch_size_per_gpu as it must be an integer from 1",
+      "did you mean AdamW?",
+      "bf16.enabled as it must be true or false",
+      "schedule as it must be one of 1f1b, gpipe",
+      "seed as it must be an integer",
+      ".yml:4:14)",
+    ],
+  },
+  "a missing key": {
+    edit: (yaml) => yaml.replace(/^max_seq_len.*\n/m, ""),
+    says: ["Cannot start without max_seq_len"],
+  },
+  "parts that do not sum": {
+    config: { model_topo: grid([2, 1], [2, 5]) },
+    says: [
+      "the sum of model_topo.parts must be 4 (2 blocks, embedding and head)",
+      "is 7 (",
+      ".yml:",
+    ],
+  },
+  "parts of another count": {
+    config: { model_topo: grid([2, 1], [1, 1, 2]) },
+    says: ["model_topo.parts must have one entry for each of the 2 stages of dims: it has 3 ("],
+  },
+  "more stages than layers": {
+    config: { model_topo: grid([8, 1]), gradient_accumulation_steps: 8 },
+    says: ["it has 4 layers and each of the 8 stages needs one", ".yml:"],
+  },
+  "dims beyond the batch": {
+    config: { model_topo: grid([1, 8]), train_batch_size: 4 },
+    edit: (yaml) => yaml.replace(/^(gradient_acc|train_micro).*\n/gm, ""),
+    says: ["train_batch_size", "must be a multiple of data replicas = 8: current value is 4 ("],
+  },
+  "batch sizes that disagree": {
+    config: { train_batch_size: 5 },
+    says: ["train_batch_size as it must be", "1 * 2 * 1 = 2: current value is 5"],
+  },
+  "dims beyond the data": {
+    config: { model_topo: grid([1, 8]), gradient_accumulation_steps: 8 },
+    says: ["a step needs", "= 64 rows: n_epoches = 2 gives 32"],
+  },
+  "a row longer than the model": {
+    config: { max_seq_len: 65 },
+    says: ["max_seq_len as it must be at most 64", "current value is 65 ("],
+  },
+  "a device that is not there": { config: { device: "cuda" }, says: ["no CUDA backend"] },
+  "an override of nothing": {
+    args: ["train", right(), "--set", "optimizer"],
+    says: ["optimizer"],
+  },
+}));
+
+expectRefused("a model that is not there, or not a model, is refused before the run", () => {
+  const noConfig = modelDir((_, config) => delete config.model_type);
+  const inTrain = (model_path: string, ...says: string[]): Case => ({
+    config: { model_path },
+    says,
+  });
+  return {
+    "no directory": inTrain(at("nowhere"), "DIR/nowhere", "no such directory"),
+    "no config.json": inTrain(noConfig, `${noConfig}/config.json`, "no such file"),
+    "no config.json, generate": {
+      args: ["generate", "--model-path", noConfig, "--prompt", "x"],
+      says: [`${noConfig}/config.json`],
+    },
+    "config.json is not JSON": inTrain(
+      modelDir((dir, config) => {
+        delete config.model_type;
+        Deno.writeTextFileSync(join(dir, "config.json"), '{"a": ');
+      }),
+      "config.json: ",
+    ),
+    "another family": inTrain(
+      modelDir((_, config) => config.model_type = "gptx"),
+      "model_type must be one of llama",
+      '"gptx"',
+      "/config.json)",
+    ),
+    "a missing key": inTrain(
+      modelDir((_, config) => delete config.num_attention_heads),
+      "num_attention_heads must be an integer of at least 1: it is missing (",
+      "/config.json)",
+    ),
+    "a wrong key": inTrain(
+      modelDir((_, config) => config.hidden_size = "48"),
+      'hidden_size must be an integer of at least 1: current value is "48"',
+    ),
+    "heads that do not divide": {
+      args: [
+        "plan",
+        right({ model_path: modelDir((_, config) => config.num_key_value_heads = 3) }),
+      ],
+      says: ["num_attention_heads must be a multiple of num_key_value_heads = 3"],
+    },
+  };
+});
+
+expectRefused("weights that do not fit are refused by their headers, before the run", () => {
+  const inTrain = (model_path: string, ...says: string[]): Case => ({
+    config: { model_path },
+    says,
+  });
+  const weights = (dir: string) => join(dir, "model.safetensors");
+  const truncated = modelDir((dir) => Deno.truncateSync(weights(dir), 100_000));
+  const sharded = modelDir((dir) => {
+    Deno.renameSync(weights(dir), join(dir, "model-00001-of-00002.safetensors"));
+    const weight_map = {
+      "model.embed_tokens.weight": "model-00001-of-00002.safetensors",
+      "lm_head.weight": "model-00002-of-00002.safetensors",
+    };
+    Deno.writeTextFileSync(
+      join(dir, "model.safetensors.index.json"),
+      JSON.stringify({ weight_map }),
+    );
+  });
+  return {
+    "no weights": inTrain(
+      modelDir((dir) => Deno.removeSync(weights(dir))),
+      "Cannot find a model in",
+      "it must hold model.safetensors",
+    ),
+    "cut short": inTrain(truncated, "model.safetensors", "97864 bytes", "243648"),
+    "not safetensors": inTrain(
+      modelDir((dir) => Deno.writeTextFileSync(weights(dir), "hello world")),
+      "model.safetensors as its header must",
+    ),
+    "an empty file": inTrain(
+      modelDir((dir) => Deno.truncateSync(weights(dir), 0)),
+      "model.safetensors",
+    ),
+    "a missing shard": inTrain(sharded, "model-00002-of-00002.safetensors: there is no such file"),
+    "a missing shard, convert": {
+      args: ["convert", "hg_to_pp", "--input-path", sharded, "--save-path", "SAVE/new"],
+      says: ["model-00002-of-00002.safetensors: there is no such file"],
+    },
+    "cut short, generate": {
+      args: ["generate", "--model-path", truncated, "--prompt", "x"],
+      says: ["model.safetensors", "97864 bytes"],
+    },
+    "no file, inspect": { args: ["inspect", "DIR/none"], says: ["DIR/none"] },
+    "cut short, inspect": { args: ["inspect", truncated], says: ["model.safetensors"] },
+    "other shapes": inTrain(
+      modelDir((_, config) => config.intermediate_size = 100),
+      "1.mlp.gate_proj.weight of",
+      "config.json makes it [100, 48]: current shape is [96, 48]",
+    ),
+    "a tensor missing": inTrain(
+      modelDir((_, config) => config.num_hidden_layers = 3),
+      "model.layers.2.self_attn.q_proj.weight",
+    ),
+    "a tensor left over": inTrain(
+      modelDir((_, config) => config.num_hidden_layers = 1),
+      "this llama model has no tensor named model.layers.1.",
+    ),
+    "a checkpoint that is none": {
+      args: ["train", right(), "--resume", "DIR/nothing"],
+      says: ["DIR/nothing/trainer_state.json", "no such file"],
+    },
+  };
+});
+
+Deno.test("a layer file that is missing or damaged is refused before the run", async () => {
+  const pipeline = at("pipeline");
+  await convertToPipeline({ inputPath: INIT, savePath: pipeline, force: false });
+  const path = join(pipeline, "layer_02-model_states.safetensors");
+  Deno.writeTextFileSync(at("good.jsonl"), GOOD_SAMPLES);
+  const c: Case = { config: { model_path: pipeline }, says: ["layer_02-model_states.safetensors"] };
+  Deno.truncateSync(path, 2000);
+  await check("damaged", c);
+  Deno.removeSync(path);
+  await check("missing", c);
+});
+
+expectRefused("a broken sample is named by file, line, index and field", () => {
+  const inTrain = (data_path: string, ...says: string[]): Case => ({ config: { data_path }, says });
+  const tokens = (fields: Record<string, unknown>) => JSON.stringify({ type: "tokens", ...fields });
+  const beyond = withSample(tokens({ input_ids: [5, 200, 3] }));
+  const broken = withSample('{"type":"tokens","input_ids":[5,');
+  return {
+    "a token beyond the vocabulary": inTrain(
+      beyond,
+      `sample [16] of ${beyond} (line 17): field "input_ids[1]"`,
+      "below the vocabulary size 200, but is 200",
+    ),
+    "the same, data": {
+      args: ["data", right({ data_path: beyond })],
+      says: [`sample [16] of ${beyond} (line 17)`],
+    },
+    "not JSON": inTrain(broken, `element [16] of ${broken} (line 17, byte`),
+    "not JSON, data --dump": {
+      args: ["data", "--dump", right({ data_path: broken })],
+      says: [`element [16] of ${broken} (line 17, byte`],
+    },
+    "no text": inTrain(
+      withSample('{"type":"instruct","instruct":"x","input":3,"output":"y"}'),
+      "(line 17)",
+      'field "input" must be text',
+    ),
+    "another type": inTrain(
+      withSample('{"type":"instuct","output":"y"}'),
+      'field "type"',
+      'did you mean "instruct"?',
+    ),
+    "a missing field": inTrain(
+      withSample('{"type":"pretrain","txt":"y"}'),
+      'field "text"',
+      '"txt"',
+    ),
+    "labels of another length": inTrain(
+      withSample(tokens({ input_ids: [5, 3], labels: [5] })),
+      'field "labels" must be as long as input_ids (2)',
+    ),
+    "no samples": inTrain(dataFile(""), "the data file holds no samples"),
+    "an empty array": inTrain(dataFile("[]"), "the data file holds no samples"),
+    "nothing to learn": inTrain(
+      dataFile(tokens({ input_ids: [5, 3], labels: [-100, -100] })),
+      "no token of its 1 samples takes loss",
+    ),
+    "no such file": inTrain(at("nodata"), "data_path DIR/nodata: there is no such file"),
+    "a directory": inTrain(INIT, "it must be a file"),
+  };
+});
+
+expectRefused("a tokenizer that is missing, broken or too large for the model is refused", () => {
+  const text = dataFile('{"type":"pretrain","text":"hello world"}\n'.repeat(16));
+  const large = modelDir(withTokenizer);
+  const corrupt = modelDir((dir) => {
+    withTokenizer(dir);
+    Deno.truncateSync(join(dir, "tokenizer.json"), 1000);
+  });
+  const tooLarge = "vocab_size in config.json must be at least the 2600 tokens of its tokenizer: " +
+    "current value is 200";
+  return {
+    "too large, train": { config: { model_path: large, data_path: text }, says: [tooLarge] },
+    "too large, generate": {
+      args: ["generate", "--model-path", large, "--prompt", "hello"],
+      says: [tooLarge],
+    },
+    "none, train": { config: { data_path: text }, says: ["must hold tokenizer.json"] },
+    "none, tokenize": {
+      args: ["tokenize", "--model-path", INIT],
+      says: ["must hold tokenizer.json or tokenizer.model"],
+    },
+    "broken, train": {
+      config: { model_path: corrupt, data_path: text },
+      says: [`${corrupt}/tokenizer.json`],
+    },
+    "broken, tokenize": {
+      args: ["tokenize", "--model-path", corrupt],
+      says: [`${corrupt}/tokenizer.json`],
+    },
+    "a line without text": {
+      args: ["tokenize", "--model-path", large],
+      shell: `printf '{"text":"a"}\\n{"txt":"b"}\\n' |`,
+      says: ["line 2", "text"],
+      status: 1,
+    },
+    "nothing to train a tokenizer on": {
+      args: [
+        "tokenizer",
+        "train",
+        "--input",
+        "DIR/none",
+        "--vocab-size",
+        "300",
+        "--save-path",
+        "SAVE/t",
+      ],
+      says: ["DIR/none"],
+    },
+  };
+});
+
+expectRefused("a save path that is taken or cannot be written is refused and left as it is", () => {
+  const file = dataFile("of the user");
+  Deno.mkdirSync(at("held"), { recursive: true });
+  Deno.writeTextFileSync(at("held/metrics.jsonl"), '{"step":1}\n');
+  const convert = (
+    save: string,
+  ) => ["convert", "hg_to_pp", "--input-path", INIT, "--save-path", save];
+  return {
+    "below a file": {
+      config: { save_path: at("good.jsonl/run") },
+      says: ["Cannot write to save_path DIR/good.jsonl/run: Not a directory"],
+    },
+    "a file": { config: { save_path: file }, says: [`Cannot write to save_path ${file}`] },
+    "a read-only file system": {
+      config: { save_path: "/proc/run" },
+      says: ["Cannot write to save_path /proc/run"],
+    },
+    "the run of another": {
+      config: { save_path: at("held") },
+      says: ["DIR/held as it already holds a run (metrics.jsonl)", "--resume auto"],
+    },
+    "log_path": {
+      config: { log_path: at("nowhere/x.log") },
+      says: ["Cannot write log_path DIR/nowhere/x.log"],
+    },
+    "convert, below a file": { args: convert("DIR/good.jsonl/x"), says: ["DIR/good.jsonl/x"] },
+    "convert, in use": { args: convert("SAVE"), says: ["must be empty or absent"] },
+    "convert, no input": {
+      args: ["convert", "pp_to_hg", "--input-path", "DIR/none", "--save-path", "SAVE/new"],
+      says: ["DIR/none"],
+    },
+    "convert, no size": {
+      args: [...convert("SAVE/new").with(1, "pp_to_hg"), "--max-shard-size", "lots"],
+      says: ["--max-shard-size must be a size such as 500MB", "current value is lots"],
+    },
+  };
+});
+
+expectRefused("logits and generate refuse what they cannot compute", () => {
+  const batch = (name: string, ids: bigint[], dtype: "I64" | "I32" = "I64") => {
+    const shape = [1, ids.length];
+    const bytes = new Uint8Array(
+      dtype === "I64" ? BigInt64Array.from(ids).buffer : Int32Array.from(ids, Number).buffer,
+    );
+    const ones = new Uint8Array(new BigInt64Array(ids.length).fill(1n).buffer);
+    writeSafetensors(at(name), [
+      { name: "input_ids", dtype: dtype as "I64", shape, chunks: () => [bytes] },
+      { name: "attention_mask", dtype: "I64", shape, chunks: () => [ones] },
+    ]);
+    return at(name);
+  };
+  const logits = (input: string, ...rest: string[]) => ({
+    args: ["logits", "--model-path", INIT, "--input", input, "--output", "SAVE/out", ...rest],
+  });
+  const good = batch("good.safetensors", [3n, 4n, 5n]);
+  const speaks = modelDir((dir, config) => {
+    withTokenizer(dir);
+    config.vocab_size = 2600;
+  });
+  return {
+    "no input": { ...logits("DIR/none"), says: ["Cannot read DIR/none"] },
+    "not safetensors": { ...logits("DIR/good.jsonl"), says: ["DIR/good.jsonl as its header"] },
+    "no ids": { ...logits(join(INIT, "model.safetensors")), says: ["it must hold input_ids"] },
+    "a token beyond": {
+      ...logits(batch("beyond.safetensors", [3n, 200n])),
+      says: ["tokens must be in [0, 200): current value is 200"],
+    },
+    "another type": {
+      ...logits(batch("narrow.safetensors", [3n, 4n], "I32")),
+      says: ["input_ids must be [B, S] I64: current tensor is [1, 2] I32"],
+    },
+    "gradients without labels": { ...logits(good, "--grads", "all"), says: ["must hold labels"] },
+    "no room for the output": {
+      args: ["logits", "--model-path", INIT, "--input", good, "--output", "DIR/none/out"],
+      says: ["Cannot write DIR/none/out"],
+      status: 1,
+    },
+    "an empty prompt": {
+      args: ["generate", "--model-path", speaks, "--prompt="],
+      says: ["--prompt"],
+    },
+    "more than the model holds": {
+      args: ["generate", "--model-path", speaks, "--prompt", "x", "--max-new-tokens", "5000"],
+      says: ["the model was made for 64", "--max-new-tokens"],
+    },
+    "a probability of 3": {
+      args: ["generate", "--model-path", speaks, "--prompt", "x", "--top-p", "3"],
+      says: ["--top-p must be a number from 0 to 1: current value is 3"],
+    },
+  };
+});
+
+// A file size limit stands for a full disk: the system refuses writes in the same places.
+const full = (blocks: number) => `trap '' XFSZ; ulimit -f ${blocks};`;
+
+expectRefused("a full disk ends a command with the file that could not be written", () => ({
+  "the token cache": {
+    shell: `export LLMPIPE_CACHE_DIR=${at("cache_of_full")}; ${full(1)}`,
+    says: ["Cannot write tokenized data to DIR/cache_of_full/data", "because: File too large"],
+    status: 1,
+  },
+  "the converted model": {
+    args: ["convert", "hg_to_pp", "--input-path", INIT, "--save-path", "SAVE/new"],
+    shell: full(20),
+    says: ["Cannot write SAVE/new", "layer_00-model_states.safetensors: File too large"],
+    status: 1,
+  },
+  "the log": {
+    config: { log_path: "/dev/full", n_epoches: 1 },
+    says: ["No space left on device"],
+    status: 1,
+  },
+  "stdout": {
+    args: ["data", "--dump", right()],
+    after: ">/dev/full",
+    says: ["No space left on device"],
+    status: 1,
+  },
+}));
+
+Deno.test("a full disk while a checkpoint is saved fails the run and leaves nothing of it", async () => {
+  Deno.writeTextFileSync(at("good.jsonl"), GOOD_SAMPLES);
+  const savePath = at("save_full");
+  const c: Case = { says: [], shell: full(40), config: { n_epoches: 1 } };
+  const { status, stderr } = await start(c, ["train", configFile(savePath, c)]);
+  assertEquals(status, 1, stderr);
+  const last = stderr.trimEnd().split("\n").at(-1)!;
+  assertStringIncludes(last, "failed: Cannot write ");
+  assertStringIncludes(last, "_states.safetensors: File too large");
+  const names = [...Deno.readDirSync(savePath)].map(({ name }) => name).sort();
+  assertEquals(names, ["metrics.jsonl", "run.json"]);
+});
