@@ -1,6 +1,6 @@
 /**
  * Converts a llama of 1.3 billion parameters (2.7 GB of bf16) both ways and compares with `cp -r`
- * of the same files, with and without `sync`. Prints seconds, GB/s and peak memory; removes all.
+ * of the same files, with and without `sync`. Prints seconds, GB/s, CPU time and peak memory; removes all.
  *
  *   deno run -A scripts/bench/convert.ts [ROUNDS]
  *
@@ -32,10 +32,11 @@ try {
   if (bavail * bsize < 10e9) throw new Error(`Cannot measure as ${root} must have 10 GB free`);
   const hf = join(root, "hf");
   const bytes = writeModel(hf);
-  const row = (what: string, { seconds, peakBytes }: Measured) =>
+  const row = (what: string, { seconds, cpuSeconds, peakBytes }: Measured) =>
     console.log(
       `${what.padEnd(16)} ${seconds.toFixed(2).padStart(6)} s ` +
-        `${(bytes / 1e9 / seconds).toFixed(2).padStart(6)} GB/s  peak ${
+        `${(bytes / 1e9 / seconds).toFixed(2).padStart(6)} GB/s ` +
+        `${cpuSeconds.toFixed(2).padStart(6)} s of CPU  peak ${
           (peakBytes / 2 ** 20).toFixed(0)
         } MiB`,
     );
@@ -57,6 +58,7 @@ try {
 
 interface Measured {
   seconds: number;
+  cpuSeconds: number;
   peakBytes: number;
 }
 
@@ -70,11 +72,15 @@ async function measure([program, ...args]: string[]): Promise<Measured> {
   const began = performance.now();
   const child = new Deno.Command(program, { args, stdout: "null", stderr: "piped" }).spawn();
   let peakBytes = 0;
+  let cpuSeconds = 0;
   const watch = setInterval(() => {
     try {
       const status = Deno.readTextFileSync(`/proc/${child.pid}/status`);
       const [, kilobytes] = /^VmHWM:\s+(\d+) kB/m.exec(status) ?? [];
       peakBytes = Math.max(peakBytes, Number(kilobytes ?? 0) * 1024);
+      // utime, stime and those of children that have ended, in ticks of 10 ms
+      const times = Deno.readTextFileSync(`/proc/${child.pid}/stat`).split(") ")[1].split(" ");
+      cpuSeconds = times.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / 100;
     } catch {
       // it has just ended
     }
@@ -82,7 +88,7 @@ async function measure([program, ...args]: string[]): Promise<Measured> {
   const { success, stderr } = await child.output();
   clearInterval(watch);
   if (!success) throw new Error(new TextDecoder().decode(stderr));
-  return { seconds: (performance.now() - began) / 1000, peakBytes };
+  return { seconds: (performance.now() - began) / 1000, cpuSeconds, peakBytes };
 }
 
 /** Writes the model as shards and their index; returns the bytes of its tensors. */

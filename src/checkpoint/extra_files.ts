@@ -1,6 +1,6 @@
 /** Files that travel with the weights of a model: config, tokenizer and what else is there. @module */
 import { join } from "@std/path";
-import { writeTextDurably } from "../formats/file_bytes.ts";
+import { syncPath, writeTextDurably } from "../formats/file_bytes.ts";
 import type { StoredType } from "../formats/tensor_file.ts";
 import { listFiles } from "./model_dir.ts";
 
@@ -35,6 +35,7 @@ export function copyExtraFiles(from: string, to: string, dtype: StoredType | und
   for (const name of extraFiles(from)) {
     if (name !== "config.json") {
       Deno.copyFileSync(join(from, name), join(to, name));
+      syncPath(join(to, name));
       continue;
     }
     const text = Deno.readTextFileSync(join(from, name));

@@ -37,7 +37,7 @@ export interface ModelSource extends Disposable {
   entry(layer: number, name: string): ModelEntry;
   /** Reads a tensor as it is stored. @throws {ConfigError} If its file is damaged */
   read(layer: number, name: string, into: Uint8Array): void;
-  /** Reads a tensor in pieces of a few MiB, each valid until the next one is taken. */
+  /** Reads a tensor in small pieces, each valid until the next one is taken. */
   chunks(layer: number, name: string): Iterable<Uint8Array>;
   /** The Hugging Face name of a tensor; that of the embedding for a tied head. */
   hfName(layer: number, name: string): string;

@@ -2,7 +2,7 @@
 import { basename, dirname, join, resolve } from "@std/path";
 import { statfsSync } from "node:fs";
 import { ConfigError } from "../config/config_error.ts";
-import { syncDirectory } from "../formats/file_bytes.ts";
+import { syncPath } from "../formats/file_bytes.ts";
 import { formatBytes } from "../monitor/format_bytes.ts";
 
 /** What is asked of a new directory. */
@@ -39,7 +39,7 @@ export async function buildDirectory<T>(
   try {
     requireFreeSpace(parent, bytes);
     const result = await build(temporary);
-    syncDirectory(temporary);
+    syncPath(temporary);
     putInPlace(temporary, target);
     return result;
   } finally {
@@ -72,7 +72,7 @@ export function putInPlace(temporary: string, target: string): void {
     if (replaces) Deno.renameSync(old, target);
     throw error;
   }
-  syncDirectory(dirname(target));
+  syncPath(dirname(target));
   if (replaces) removeTree(old);
 }
 

@@ -12,7 +12,7 @@ import { basename, join } from "@std/path";
 import { crc32 } from "node:zlib";
 import { ConfigError } from "../config/config_error.ts";
 import { FileBatch } from "../formats/file_batch.ts";
-import { nameFile, syncDirectory, writeTextDurably } from "../formats/file_bytes.ts";
+import { nameFile, syncPath, writeTextDurably } from "../formats/file_bytes.ts";
 import { openSafetensors, writeTensors, type WrittenFile } from "../formats/safetensors.ts";
 import type { StoredType, TensorData, TensorFile } from "../formats/tensor_file.ts";
 import { copyExtraFiles } from "./extra_files.ts";
@@ -126,7 +126,7 @@ export class CheckpointWriter {
     for (const [name, text] of Object.entries(files)) writeTextDurably(join(this.dir, name), text);
     const trainer = { step, savedAt: Date.now(), state, files: written };
     writeTextDurably(join(this.dir, STATE_FILE), formatTrainerState(trainer));
-    syncDirectory(this.dir);
+    syncPath(this.dir);
     putInPlace(this.dir, this.target);
     writeTextDurably(join(this.#savePath, "latest"), basename(this.target));
     return this.target;

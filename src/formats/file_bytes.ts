@@ -2,8 +2,11 @@
 import { dirname } from "@std/path";
 import { FormatError } from "./format_error.ts";
 
-/** Bytes moved at a time: enough to hide the calls, and little enough to stay in the cache. */
-export const CHUNK_BYTES = 2 << 20;
+/**
+ * Bytes moved at a time: they stay in the second-level cache between a read and a write, which is
+ * as fast as `copy_file_range` and, on a busy machine, several times faster than pieces of 8 MiB.
+ */
+export const CHUNK_BYTES = 256 << 10;
 
 /**
  * Fills `into` from a place in the file.
@@ -46,7 +49,7 @@ export function writeFileDurably<T>(path: string, write: (file: Deno.FsFile) => 
     removeIfThere(temporary);
     throw nameFile(path, error);
   }
-  syncDirectory(dirname(path));
+  syncPath(dirname(path));
   return result;
 }
 
@@ -55,10 +58,10 @@ export function writeTextDurably(path: string, text: string): void {
   writeFileDurably(path, (file) => writeAll(file, new TextEncoder().encode(text)));
 }
 
-/** Makes the names in a directory durable: renames are on the disk only after this. */
-export function syncDirectory(path: string): void {
-  using directory = Deno.openSync(path);
-  directory.syncSync();
+/** Flushes a file, or the names in a directory: renames are on the disk only after this. */
+export function syncPath(path: string): void {
+  using opened = Deno.openSync(path);
+  opened.syncSync();
 }
 
 /** An error of the system says which file it was about; others stay what they are. */

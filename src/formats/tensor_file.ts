@@ -55,7 +55,7 @@ export interface TensorFile extends Disposable {
    * @throws {FormatError} If the file became shorter or fails its checksum
    */
   read(name: string, into?: Uint8Array): Uint8Array;
-  /** Reads one tensor in pieces of a few MiB; each is valid until the next one is taken. */
+  /** Reads one tensor in small pieces; each is valid until the next one is taken. */
   chunks(name: string): Iterable<Uint8Array>;
   /** Closes the file. */
   close(): void;
