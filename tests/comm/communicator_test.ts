@@ -1,4 +1,4 @@
-import { assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
 import { axisGroups } from "../../src/comm/groups.ts";
 import { runRanks } from "../../src/launch/supervisor.ts";
 
@@ -88,7 +88,11 @@ Deno.test("ranks end with their supervisor, even if that is killed", async () =>
   }).spawn();
   const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
-  while (!/\d+\n\d+\n/.test(text)) text += (await reader.read()).value ?? "";
+  while (!/\d+\n\d+\n/.test(text)) {
+    const { value, done } = await reader.read();
+    assert(!done, `the ranks did not start: ${text}`);
+    text += value;
+  }
   child.kill("SIGKILL");
   await child.status;
   const pids = text.trim().split("\n");

@@ -158,7 +158,11 @@ for (
       stderr: "piped",
     }).spawn();
     const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-    for (let text = ""; !/ready[^]*ready/.test(text);) text += (await reader.read()).value ?? "";
+    for (let text = ""; !/ready[^]*ready/.test(text);) {
+      const { value, done } = await reader.read();
+      assert(!done, `the ranks did not start: ${text}`);
+      text += value;
+    }
     for (let i = 0; i < signals; i++) {
       child.kill("SIGINT");
       await new Promise((resolve) => setTimeout(resolve, 50));
