@@ -7,6 +7,9 @@
 
 using namespace lp;
 
+// 1 - lr decay, rounded once: the error of a second rounding would add up over many steps.
+static float kept(float lr, float decay) { return (float)(1.0 - (double)lr * decay); }
+
 lp_status lp_adamw(lp_ctx *ctx, const float *grad, float *p, float *m, float *v, void *w, size_t n,
                    float grad_scale, float lr, float beta1, float beta2, float eps, float decay,
                    float correction1, float correction2, lp_dtype w_dtype) {
@@ -15,7 +18,7 @@ lp_status lp_adamw(lp_ctx *ctx, const float *grad, float *p, float *m, float *v,
     LP_CHECK(correction2 > 0, "correction2 must be > 0, found %g", (double)correction2);
     if (n == 0) return;
     LP_CHECK_POINTERS(grad, p, m, v);
-    const AdamW step{1.0f - lr * decay, 1.0f - beta1,       beta2, 1.0f - beta2,
+    const AdamW step{kept(lr, decay), 1.0f - beta1,       beta2, 1.0f - beta2,
                      lr / correction1,  sqrtf(correction2), eps};
     with_type(w == nullptr ? LP_F32 : w_dtype, [&](auto type) {
       using T = decltype(type);
@@ -42,7 +45,7 @@ lp_status lp_lion(lp_ctx *ctx, const float *grad, float *p, float *m, void *w, s
   return guard(ctx, "lion", [&] {
     if (n == 0) return;
     LP_CHECK_POINTERS(grad, p, m);
-    const Lion step{1.0f - lr * decay, lr,           beta1,
+    const Lion step{kept(lr, decay), lr,           beta1,
                     1.0f - beta1,      beta2,        1.0f - beta2,
                     zero_is_negative ? -1.0f : 0.0f};
     with_type(w == nullptr ? LP_F32 : w_dtype, [&](auto type) {

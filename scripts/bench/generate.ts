@@ -9,18 +9,21 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { loadConfig } from "../../src/config/load.ts";
+import { readModelConfig } from "../../src/checkpoint/model_dir.ts";
 import { LanguageModel } from "../../src/inference/language_model.ts";
 import { argmax } from "../../src/inference/sampler.ts";
 import { initializeWeights } from "../../src/models/load_weights.ts";
+import { describeModel } from "../../src/models/registry.ts";
 import { Device } from "../../src/tensor/device.ts";
 import type { FloatType } from "../../src/tensor/dtype.ts";
-import { describeConfigured } from "../../src/train/prepare.ts";
 
 const args = parseArgs(Deno.args, { string: ["prompt-tokens", "new-tokens"] });
 const promptTokens = Number(args["prompt-tokens"] ?? 512);
 const newTokens = Number(args["new-tokens"] ?? 64);
-const model = describeConfigured(loadConfig("configs/bench.yml", ["max_seq_len=2048"]));
+const model = describeModel({
+  ...readModelConfig("configs/models/bench"),
+  max_position_embeddings: 2 * promptTokens + newTokens + 1,
+});
 
 function readRate(): number {
   using device = Device.open();

@@ -6,19 +6,22 @@ import type { Tensor } from "../tensor/tensor.ts";
 
 /** Settings of an optimizer. */
 export type OptimizerSpec =
-  | {
-    type: "AdamW";
+  & {
     betas: readonly [number, number];
-    eps: number;
     weightDecay: number;
+    /**
+     * Rate of an update with zero gradients before the first one, as DeepSpeed's bf16 and fp16
+     * wrappers do; undefined for none.
+     */
+    zeroStepRate?: number | undefined;
   }
-  | {
-    type: "Lion";
-    betas: readonly [number, number];
-    weightDecay: number;
-    /** sign(0) = -1, as DeepSpeed's FusedLion has it. */
-    zeroIsNegative: boolean;
-  };
+  & (
+    | { type: "AdamW"; eps: number }
+    | {
+      type: "Lion"; /** sign(0) = -1, as DeepSpeed's FusedLion has it. */
+      zeroIsNegative: boolean;
+    }
+  );
 
 /** Consecutive elements that are updated with one weight decay. */
 interface Run {
@@ -39,8 +42,7 @@ export interface ParameterState {
 
 /** An optimizer with f32 master weights and moments. */
 export class Optimizer {
-  /** Number of updates done. */
-  steps = 0;
+  #updates = 0;
   readonly #device: Device;
   readonly #store: ParameterStore;
   readonly #spec: OptimizerSpec;
@@ -71,17 +73,25 @@ export class Optimizer {
     this.#runs = joinRuns(store, (p) => decays(p) ? spec.weightDecay : 0);
   }
 
-  /** Takes the weights of the store as master weights, once they are loaded. */
-  start(): void {
-    const { weights } = this.#store;
-    if (this.#master === weights) return;
-    const { kernels } = this.#device;
-    kernels.cast(this.#master.ptr, weights.ptr, weights.size, DTYPE_CODE.f32, weights.code);
+  /** Number of updates done. */
+  get updates(): number {
+    return this.#updates;
   }
 
-  /** Goes on after `steps` updates, once a checkpoint is loaded: takes the master weights as weights. */
-  restore(steps: number): void {
-    this.steps = steps;
+  /** Takes the weights of the store as master weights, once they are loaded; gradients are zero. */
+  start(): void {
+    const { weights } = this.#store;
+    if (this.#master !== weights) {
+      const { kernels } = this.#device;
+      kernels.cast(this.#master.ptr, weights.ptr, weights.size, DTYPE_CODE.f32, weights.code);
+    }
+    const { zeroStepRate } = this.#spec;
+    if (zeroStepRate !== undefined) this.#update(zeroStepRate, 1, 1);
+  }
+
+  /** Goes on after so many updates, once a checkpoint is loaded: takes the master weights as weights. */
+  restore(updates: number): void {
+    this.#updates = updates;
     const { weights } = this.#store;
     if (this.#master === weights) return;
     const { kernels } = this.#device;
@@ -95,9 +105,29 @@ export class Optimizer {
    * @param gradScale Factor of the gradients: clipping, and 1 / loss scale
    */
   step(lr: number, gradScale: number): void {
+    this.#updates++;
+    const before = this.#spec.zeroStepRate === undefined ? 0 : 1;
+    this.#update(lr, gradScale, this.#updates + before);
+  }
+
+  /** The state of one parameter, as views. */
+  state({ begin, spec }: Parameter): ParameterState {
+    return {
+      master: this.#master.view(begin, spec.shape),
+      expAvg: this.#expAvg.view(begin, spec.shape),
+      expAvgSq: this.#expAvgSq?.view(begin, spec.shape),
+    };
+  }
+
+  /** Bytes of master weights and moments. */
+  get bytes(): number {
+    const master = this.#master === this.#store.weights ? 0 : this.#master.bytes;
+    return master + this.#expAvg.bytes + (this.#expAvgSq?.bytes ?? 0);
+  }
+
+  #update(lr: number, gradScale: number, count: number): void {
     const { grads, weights } = this.#store;
     if (!grads) throw new TypeError("Cannot update the weights of a store without gradients");
-    this.steps++;
     const spec = this.#spec;
     const [beta1, beta2] = spec.betas;
     for (const { begin, size, decay } of this.#runs) {
@@ -122,26 +152,11 @@ export class Optimizer {
         beta2,
         spec.eps,
         decay,
-        1 - beta1 ** this.steps,
-        1 - beta2 ** this.steps,
+        1 - beta1 ** count,
+        1 - beta2 ** count,
         weights.code,
       );
     }
-  }
-
-  /** The state of one parameter, as views. */
-  state({ begin, spec }: Parameter): ParameterState {
-    return {
-      master: this.#master.view(begin, spec.shape),
-      expAvg: this.#expAvg.view(begin, spec.shape),
-      expAvgSq: this.#expAvgSq?.view(begin, spec.shape),
-    };
-  }
-
-  /** Bytes of master weights and moments. */
-  get bytes(): number {
-    const master = this.#master === this.#store.weights ? 0 : this.#master.bytes;
-    return master + this.#expAvg.bytes + (this.#expAvgSq?.bytes ?? 0);
   }
 }
 

@@ -107,15 +107,14 @@ export function planRank(config: TrainConfig, spec: StageSpec, p: number): RankM
   return { ...memory, optimizer: bytes, tables };
 }
 
-function optimizerSpec({ optimizer, compat }: TrainConfig): OptimizerSpec {
-  const { betas: [beta1, beta2], weight_decay: weightDecay } = optimizer.params;
-  const betas = [beta1, beta2] as const;
-  return optimizer.type === "AdamW"
-    ? { type: "AdamW", betas, eps: optimizer.params.eps, weightDecay }
-    : {
-      type: "Lion",
-      betas,
-      weightDecay,
-      zeroIsNegative: optimizer.params.zero_is_negative ?? compat === "gdgpt",
-    };
+function optimizerSpec({ optimizer, compat, dtype }: TrainConfig): OptimizerSpec {
+  const { lr, betas: [beta1, beta2], weight_decay: weightDecay } = optimizer.params;
+  const isSeed = compat === "gdgpt";
+  const common = {
+    betas: [beta1, beta2] as const,
+    weightDecay,
+    zeroStepRate: isSeed && dtype !== "f32" ? lr : undefined,
+  };
+  if (optimizer.type === "AdamW") return { ...common, type: "AdamW", eps: optimizer.params.eps };
+  return { ...common, type: "Lion", zeroIsNegative: optimizer.params.zero_is_negative ?? isSeed };
 }

@@ -1,6 +1,6 @@
 /** A training run from its configuration to its end: prepares, starts the ranks, shows what they do. @module */
 import { dirname, join, resolve } from "@std/path";
-import { claimSavePath, findLatest } from "../checkpoint/save_path.ts";
+import { claimSavePath, findLatest, removeUnfinished } from "../checkpoint/save_path.ts";
 import { readTrainerState } from "../checkpoint/trainer_state.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { loadConfig, type TrainConfig } from "../config/load.ts";
@@ -98,10 +98,7 @@ async function superviseWithRestarts(
       return 0;
     }
     const status = await supervise(config, run, { resume, done }, program, display);
-    for (const { name } of Deno.readDirSync(config.save_path)) {
-      if (!name.endsWith(`.tmp-${run.plan.id}`)) continue;
-      Deno.removeSync(join(config.save_path, name), { recursive: true });
-    }
+    removeUnfinished(config.save_path);
     if (status !== 1 || restarts >= config.max_restarts) return status;
     resume = findLatest(config.save_path)?.dir ?? resume;
     log.warn(`Restart ${restarts + 1} of ${config.max_restarts}`);

@@ -88,7 +88,7 @@ export class Saver {
     if (world.rank === 0) {
       writer.commit({
         step,
-        state: { updates: optimizer.steps, lossScale: lossScale?.state ?? null },
+        state: { updates: optimizer.updates, lossScale: lossScale?.state ?? null },
         modelDir,
         weightsType: STORED[stage.spec.dtype],
         files,

@@ -123,7 +123,7 @@ export class Trainer {
     const { device, stage, optimizer, learningRate, lossScale, gradientClipping } = this.#parts;
     const overflow = !Number.isFinite(gradNorm);
     if (overflow && !lossScale) throw this.#notFinite(step, loss);
-    const lr = learningRate(optimizer.steps + 1);
+    const lr = learningRate(optimizer.updates + 1);
     if (!overflow) optimizer.step(lr, clipFactor(gradNorm, gradientClipping) / scale);
     lossScale?.update(overflow);
     if (stage.store.grads) device.zero(stage.store.grads);
