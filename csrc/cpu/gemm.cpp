@@ -1,9 +1,8 @@
 // Matrix products by oneDNN.
 //
-// Making a primitive costs 0.2 ms, more than many products: each shape is made once and kept.
-// oneDNN adds in f32 whatever the storage type. Where it has no kernel of its own for a type on this
-// processor (f16; bf16 below AVX-512), panels of the operands are widened to f32 and multiplied as
-// such, rather than by its element-by-element reference.
+// Its brgemm kernels serve almost everything: dense operands in any layout, all types that the
+// processor has instructions for. Making one costs 0.2 ms, more than many products take: each shape
+// is made once and kept. The rest (strided operands, f16, older processors) is done by gemm_tiles.cpp.
 #include "cpu/gemm.h"
 
 #include <dnnl.hpp>
@@ -13,7 +12,7 @@
 #include <string_view>
 
 #include "cpu/dtype.h"
-#include "cpu/ranges.h"
+#include "cpu/transpose.h"
 
 namespace lp {
 
@@ -44,7 +43,7 @@ constexpr size_t kMostPrimitives = 1024; // prompts of every length: forget them
 struct Gemm {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
-  std::unordered_map<Product, std::unique_ptr<Primitive>, HashProduct> primitives; // null: widen
+  std::unordered_map<Product, std::unique_ptr<Primitive>, HashProduct> primitives; // null: none
 };
 
 void close(Gemm *gemm) { delete gemm; }
@@ -80,7 +79,8 @@ dnnl::primitive_attr attributes(float alpha, float beta) {
   return attr;
 }
 
-// Null when oneDNN has nothing but its reference for this product.
+// Null when oneDNN would use another kernel: its reference takes ages, and the order in which its
+// older gemm adds depends on the number of threads.
 std::unique_ptr<Primitive> make(const dnnl::engine &engine, const Product &p) {
   const bool batched = p.batch > 1;
   const auto a = describe(p.in_dtype, p.batch, p.rows, p.inner, p.lda, p.trans_a, p.batch_a, batched);
@@ -93,7 +93,7 @@ std::unique_ptr<Primitive> make(const dnnl::engine &engine, const Product &p) {
 #else
     const dnnl::matmul::primitive_desc desc(dnnl::matmul::desc(a, b, c), attr, engine);
 #endif
-    if (strncmp(desc.impl_info_str(), "ref", 3) == 0) return nullptr;
+    if (strncmp(desc.impl_info_str(), "brg", 3) != 0) return nullptr;
     const auto scratchpad = desc.scratchpad_desc();
     return std::unique_ptr<Primitive>(new Primitive{
         dnnl::matmul(desc), memory(a, engine, nullptr), memory(b, engine, nullptr),
@@ -104,8 +104,8 @@ std::unique_ptr<Primitive> make(const dnnl::engine &engine, const Product &p) {
   }
 }
 
-// False when oneDNN has no kernel for this product.
-bool multiply_by_onednn(lp_ctx *ctx, const Product &product, const void *A, const void *B,
+// False, and nothing was done, when there is no such kernel for this product.
+bool multiply_by_brgemm(lp_ctx *ctx, const Product &product, const void *A, const void *B,
                         void *C) {
   if (!ctx->gemm) ctx->gemm.reset(new Gemm);
   Gemm &gemm = *ctx->gemm;
@@ -129,77 +129,41 @@ bool multiply_by_onednn(lp_ctx *ctx, const Product &product, const void *A, cons
   return true;
 }
 
-// One matrix of a batch.
-const void *part(const void *base, uint64_t stride, int i, lp_dtype dtype) {
-  return static_cast<const char *>(base) + stride * (uint64_t)i * bytes_of(dtype);
-}
-
-// dst [rows, cols] = the f32 values of src, row stride `stride`.
-void widen(const void *src, float *dst, int rows, int cols, int stride, lp_dtype dtype) {
-  with_type(dtype, [&](auto type) {
-    const auto *from = static_cast<const decltype(type) *>(src);
-#pragma omp parallel for schedule(static) if ((size_t)rows * cols > kSerial)
-    for (int i = 0; i < rows; i++)
-      load_row(from + (size_t)i * stride, dst + (size_t)i * cols, (size_t)cols);
-  });
-}
-
-// C [rows, cols] = src + beta C, rounded to dtype.
-void narrow(const float *src, void *C, int rows, int cols, int stride, float beta, lp_dtype dtype) {
-  with_type(dtype, [&](auto type) {
-    using T = decltype(type);
-#pragma omp parallel for schedule(static) if ((size_t)rows * cols > kSerial)
-    for (int i = 0; i < rows; i++) {
-      T *to = static_cast<T *>(C) + (size_t)i * stride;
-      const float *from = src + (size_t)i * cols;
-      if (beta == 0) store_row(from, to, (size_t)cols);
-      else
-        for (int j = 0; j < cols; j++) to[j] = from_float<T>(from[j] + beta * to_float(to[j]));
-    }
-  });
-}
-
-// One matrix, by panels of rows of A and columns of B that are widened to f32.
-void multiply_widened(lp_ctx *ctx, const Product &p, const void *A, const void *B, void *C) {
-  constexpr size_t kPanel = size_t{2} << 20; // elements of a panel: larger than a cache, not large
-  const int most = (int)std::max<size_t>(64, kPanel / (size_t)p.inner);
-  const int row_panel = std::min(p.rows, most), col_panel = std::min(p.cols, most);
-  const bool direct = p.out_dtype == LP_F32;
-  const size_t a_size = (size_t)row_panel * p.inner, b_size = (size_t)col_panel * p.inner;
-  const size_t c_size = direct ? 0 : (size_t)row_panel * col_panel;
-  float *a = static_cast<float *>(ctx->gemm_workspace.get((a_size + b_size + c_size) * 4));
-  float *b = a + a_size, *c = b + b_size;
-  const size_t in_bytes = bytes_of(p.in_dtype), out_bytes = bytes_of(p.out_dtype);
-  for (int j = 0; j < p.cols; j += col_panel) {
-    const int cols = std::min(col_panel, p.cols - j);
-    const char *from_b = static_cast<const char *>(B) + (p.trans_b ? (size_t)j * p.ldb : j) * in_bytes;
-    if (p.trans_b) widen(from_b, b, cols, p.inner, p.ldb, p.in_dtype);
-    else widen(from_b, b, p.inner, cols, p.ldb, p.in_dtype);
-    for (int i = 0; i < p.rows; i += row_panel) {
-      const int rows = std::min(row_panel, p.rows - i);
-      if (j == 0 || row_panel < p.rows) {
-        const char *from_a =
-            static_cast<const char *>(A) + (p.trans_a ? i : (size_t)i * p.lda) * in_bytes;
-        if (p.trans_a) widen(from_a, a, p.inner, rows, p.lda, p.in_dtype);
-        else widen(from_a, a, rows, p.inner, p.lda, p.in_dtype);
-      }
-      char *to = static_cast<char *>(C) + ((size_t)i * p.ldc + j) * out_bytes;
-      Product panel = p;
-      panel.rows = rows;
-      panel.cols = cols;
-      panel.lda = p.trans_a ? rows : p.inner;
-      panel.ldb = p.trans_b ? p.inner : cols;
-      panel.in_dtype = panel.out_dtype = LP_F32;
-      if (!direct) {
-        panel.ldc = cols;
-        panel.beta = 0;
-      }
-      if (!multiply_by_onednn(ctx, panel, a, b, direct ? (void *)to : c))
-        fail(LP_EDEVICE, "oneDNN has no f32 product of [%d, %d] by [%d, %d] on this processor", rows,
-             p.inner, p.inner, cols);
-      if (!direct) narrow(c, to, rows, cols, p.ldc, p.beta, p.out_dtype);
-    }
+// to [rows, inner] = the transpose of the columns from[:, 0 .. rows - 1].
+template <class T> void transpose_panel(const T *from, const Product &p, int rows, T *to) {
+  constexpr int kPart = 64; // rows of `from` that one thread takes at a time
+  const int parts = (p.inner + kPart - 1) / kPart;
+#pragma omp parallel for schedule(static) if ((size_t)rows * p.inner > kSerial)
+  for (int i = 0; i < parts; i++) {
+    const int first = i * kPart;
+    transpose(from + (size_t)first * p.lda, (size_t)p.lda, to + first, (size_t)p.inner,
+              std::min(kPart, p.inner - first), rows);
   }
+}
+
+// Weight gradients: op(A) is transposed panel by panel, as the order in which oneDNN adds depends on
+// the number of threads when it does that itself. It costs the same: 5 % of the product.
+bool multiply_transposed(lp_ctx *ctx, const Product &p, const void *A, const void *B, void *C) {
+  if (!p.trans_a || p.batch > 1) return false;
+  constexpr int kMostRows = 512; // of a panel, which should stay in the caches
+  const size_t in_bytes = bytes_of(p.in_dtype), out_bytes = bytes_of(p.out_dtype);
+  const int most = std::min(p.rows, kMostRows);
+  void *memory = ctx->gemm_workspace.get((size_t)most * p.inner * in_bytes);
+  for (int row = 0; row < p.rows; row += most) {
+    Product panel = p;
+    panel.trans_a = 0;
+    panel.rows = std::min(most, p.rows - row);
+    panel.lda = p.inner;
+    if (in_bytes == 4)
+      transpose_panel(static_cast<const uint32_t *>(A) + row, p, panel.rows,
+                      static_cast<uint32_t *>(memory));
+    else
+      transpose_panel(static_cast<const uint16_t *>(A) + row, p, panel.rows,
+                      static_cast<uint16_t *>(memory));
+    void *to = static_cast<char *>(C) + (size_t)row * p.ldc * out_bytes;
+    if (!multiply_by_brgemm(ctx, panel, memory, B, to)) return false; // the first one tells
+  }
+  return true;
 }
 
 // C = beta C, what is left of a product of nothing.
@@ -237,17 +201,10 @@ void check(const Product &p) {
 
 void multiply(lp_ctx *ctx, const Product &product, const void *A, const void *B, void *C) {
   if (multiply_few_rows(product, A, B, C)) return;
-  if (multiply_by_onednn(ctx, product, A, B, C)) return;
-  Product one = product;
-  one.batch = 1;
-  one.batch_a = one.batch_b = one.batch_c = 0;
-  for (int i = 0; i < product.batch; i++) {
-    const void *a = part(A, product.batch_a, i, product.in_dtype);
-    const void *b = part(B, product.batch_b, i, product.in_dtype);
-    void *c = const_cast<void *>(part(C, product.batch_c, i, product.out_dtype));
-    if (product.batch > 1 && multiply_by_onednn(ctx, one, a, b, c)) continue;
-    multiply_widened(ctx, one, a, b, c);
-  }
+  if (product.trans_a ? multiply_transposed(ctx, product, A, B, C)
+                      : multiply_by_brgemm(ctx, product, A, B, C))
+    return;
+  multiply_tiles(ctx, product, A, B, C);
 }
 
 } // namespace lp

@@ -23,9 +23,11 @@ struct Product {
 // C = alpha op(A) op(B) + beta C. All sizes >= 1, pointers not null.
 void multiply(lp_ctx *ctx, const Product &product, const void *A, const void *B, void *C);
 
-// The same by a matrix-vector kernel that streams the weights once; cpu/gemv.cpp. False, and nothing
-// was done, when the product has not this shape: few rows, B stored [cols, inner], no batch.
+// The ways to do it. gemv.cpp: streams the weights once; false, and nothing was done, unless A has few
+// rows, B is stored [cols, inner] and there is no batch.
 bool multiply_few_rows(const Product &product, const void *A, const void *B, void *C);
+// gemm_tiles.cpp: takes every product.
+void multiply_tiles(lp_ctx *ctx, const Product &product, const void *A, const void *B, void *C);
 
 } // namespace lp
 #endif

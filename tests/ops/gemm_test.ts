@@ -1,5 +1,5 @@
 /** Matrix products against float64. @module */
-import { assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { openContext } from "../../ffi/context.ts";
 import { NativeError } from "../../ffi/native_error.ts";
 import { type Op, testOp } from "./check_op.ts";
@@ -94,7 +94,7 @@ testOp("gemm multiplies in every layout and size", function* () {
 
 testOp("gemm of a few rows by a weight matrix", function* () {
   for (const rows of [1, 2, 3, 4, 5]) {
-    for (const [cols, inner] of [[1, 7], [9, 64], [130, 1000], [33, 4099]]) {
+    for (const [cols, inner] of [[1, 7], [9, 64], [33, 700], [7, 4099]]) {
       yield gemm({ rows, cols, inner, transB: true });
       yield gemm({ rows, cols, inner, transB: true, gap: 5, alpha: -2, beta: 0.5, out: "f32" });
     }
@@ -117,8 +117,61 @@ testOp("gemm adds weight gradients to f32", function* () {
   }
 });
 
-testOp("gemm of large matrices, whose panels are widened one by one", function* () {
-  yield gemm({ rows: 9, cols: 300, inner: 30_000, transB: true }, ["f16"]);
+testOp("gemm of matrices larger than a tile or a panel", function* () {
+  yield gemm({ rows: 390, cols: 5, inner: 1030, gap: 1, beta: 1 });
+  yield gemm({ rows: 5, cols: 390, inner: 1030, gap: 1, transB: true }, ["bf16"]);
+  yield gemm({ rows: 530, cols: 9, inner: 70, transA: true });
+});
+
+Deno.test("gemm() gives the same bits with one and two threads", () => {
+  using one = openContext({ threads: 1 });
+  using two = openContext({ threads: 2 });
+  const n = 1 << 20;
+  const [A, B] = [one.alloc(4 * n), one.alloc(4 * n)];
+  for (const [type, out] of [[0, 0], [1, 1], [1, 0], [2, 0]]) {
+    one.randomNormal(A, n, 1n, 0n, 0, 1, type);
+    one.randomNormal(B, n, 2n, 0n, 0, 1, type);
+    for (const [rows, cols, inner] of [[8, 8, 60_000], [300, 500, 1500], [5, 700, 1400]]) {
+      for (const [transA, transB] of LAYOUTS) {
+        for (const gap of [0, 4]) {
+          const [lda, ldb] = [transA ? rows : inner, transB ? inner : cols];
+          const [first, second] = [one, two].map((context) => {
+            const C = context.alloc(4 * rows * cols);
+            const [a, b] = [Number(transA), Number(transB)];
+            context.gemm(
+              A,
+              B,
+              C,
+              rows,
+              cols,
+              inner,
+              lda + gap,
+              ldb + gap,
+              cols,
+              a,
+              b,
+              1,
+              0,
+              0,
+              0,
+              1,
+              0,
+              type,
+              out,
+            );
+            const result = new Uint32Array(rows * cols / (out === 0 ? 1 : 2));
+            context.download(result, C);
+            return result;
+          });
+          assertEquals(
+            first,
+            second,
+            `${rows} ${cols} ${inner} ${transA} ${transB} ${gap} ${type}`,
+          );
+        }
+      }
+    }
+  }
 });
 
 testOp("gemm of nothing leaves beta C", function* () {
