@@ -45,12 +45,19 @@ export function claimSavePath(savePath: string, options: { resume: boolean }): S
           `choose another save_path, or go on with --resume auto`,
       );
     }
-    for (const name of names) if (TEMPORARY.test(name)) removeTree(join(savePath, name));
+    removeUnfinished(savePath);
   } catch (error) {
     end();
     throw error;
   }
   return { savePath, [Symbol.dispose]: end };
+}
+
+/** Removes what ranks that are gone have left half written or half removed in a save path. */
+export function removeUnfinished(savePath: string): void {
+  for (const { name } of readEntries(savePath) ?? []) {
+    if (TEMPORARY.test(name)) removeTree(join(savePath, name));
+  }
 }
 
 /**

@@ -19,6 +19,9 @@ import { describeConfigured, type RunPlan, samplerOf } from "./prepare.ts";
 import { restore, type SavedParts, Saver } from "./saver.ts";
 import { Trainer } from "./trainer.ts";
 
+/** A step is not interrupted; between steps, the supervisor is heard so often. */
+const LISTEN_MS = 100;
+
 /**
  * Trains one stage of one replica to the end of the run.
  *
@@ -99,7 +102,13 @@ export async function trainRank(run: RendezvousClient, plan: RunPlan): Promise<v
 
   const speaks = p === config.stages - 1 && replica === 0;
   let measured: number[] = [];
+  let listened = performance.now();
   for (let step = done; step < plan.steps; step++) {
+    if (performance.now() - listened > LISTEN_MS) {
+      await new Promise((resolve) => setTimeout(resolve)); // lets messages in
+      listened = performance.now();
+    }
+    run.stopSignal.throwIfAborted();
     run.place = { stage: p, step: step + 1 };
     const start = performance.now();
     const result = trainer.step(step);
