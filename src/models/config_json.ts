@@ -45,6 +45,12 @@ export function requireFalse(config: ModelConfig, key: string): void {
   if (readBoolean(config, key, false)) refuse(key, "false, which is all that is supported", true);
 }
 
+/** Refuses a model that needs what any `key` but 0 switches on. */
+export function requireZero(config: ModelConfig, key: string): void {
+  const value = config[key] ?? 0;
+  if (value !== 0) refuse(key, "0, which is all that is supported", value);
+}
+
 /** One of `allowed`; `fallback` when the key is absent or null. */
 export function readChoice<T extends string>(
   config: ModelConfig,

@@ -21,3 +21,22 @@ export function swiglu(tape: Tape, x: Tensor): Tensor {
     tape.kernels.swigluBackward(dy.ptr, x.ptr, dx.ptr, N, F2 / 2, x.code);
   });
 }
+
+/**
+ * Gaussian error linear unit, tanh form.
+ *
+ *   y = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+ *
+ * @param x [N, F]
+ * @returns [N, F], dtype of x
+ * @see arXiv:1606.08415
+ */
+export function gelu(tape: Tape, x: Tensor): Tensor {
+  const y = tape.like(x);
+  tape.kernels.geluForward(x.ptr, y.ptr, x.size, x.code);
+  return tape.record(y, (dy) => {
+    const { tensor: dx, accumulate } = tape.gradient(x);
+    if (accumulate) throw new TypeError("Cannot use the input of gelu in another op");
+    tape.kernels.geluBackward(dy.ptr, x.ptr, dx.ptr, x.size, x.code);
+  });
+}

@@ -24,7 +24,16 @@ export interface AttentionShape {
   scale?: number;
   /** [H] f32, slopes of ALiBi. */
   slopes?: Tensor;
+  /** How queries, keys and values stand in memory; default rows. */
+  layout?: AttentionLayout;
 }
+
+/** Where attention finds the queries, keys and values of N tokens in [N, (H + 2G) K]. */
+export type AttentionLayout =
+  /** Each row: queries of all heads, then keys, then values. */
+  | "rows"
+  /** The queries [N, H, K] of all tokens, then the keys [N, G, K], then the values [N, G, K]. */
+  | "blocks";
 
 /** Keys and values of earlier positions, for generation. */
 export interface KeyValueCache {
@@ -39,7 +48,7 @@ export interface KeyValueCache {
 /**
  * Attention with online softmax: o = softmax(scale q k^T + slope (j - t)) v over the visible keys.
  *
- * @param qkv [B*S, (H + 2G) K]: queries of all heads, then keys, then values
+ * @param qkv [B*S, (H + 2G) K] as shape.layout says
  * @returns [B*S, H K], dtype of qkv
  * @see arXiv:2205.14135
  */
@@ -50,13 +59,13 @@ export function attention(
   shape: AttentionShape,
 ): Tensor {
   const { B, H, G, K } = shape;
-  const [N, W] = qkv.shape;
+  const [N] = qkv.shape;
   const S = N / B;
+  const { keys, values, qStride, kvStride } = place(N, shape);
   const scale = shape.scale ?? 1 / Math.sqrt(K);
   const slopes = shape.slopes?.ptr ?? null;
   const o = tape.empty([N, H * K], qkv.dtype);
   const lse = tape.empty([B, H, S], "f32");
-  const [keys, values] = [H * K, (H + G) * K];
   tape.kernels.attentionForward(
     qkv.ptr,
     qkv.at(keys),
@@ -72,9 +81,9 @@ export function attention(
     H,
     G,
     K,
-    W,
-    W,
-    S * W,
+    qStride,
+    kvStride,
+    S * kvStride,
     H * K,
     scale,
     qkv.code,
@@ -101,13 +110,13 @@ export function attention(
       H,
       G,
       K,
-      W,
-      W,
-      S * W,
+      qStride,
+      kvStride,
+      S * kvStride,
       H * K,
-      W,
-      W,
-      S * W,
+      qStride,
+      kvStride,
+      S * kvStride,
       scale,
       qkv.code,
     );
@@ -118,7 +127,7 @@ export function attention(
  * Attention of new positions over a cache, to which their keys and values are added first.
  * There is no backward.
  *
- * @param qkv [B*S, (H + 2G) K] of the S new positions
+ * @param qkv [B*S, (H + 2G) K] of the S new positions, as shape.layout says
  * @param span [B*S], in positions of the cache
  * @returns [B*S, H K], dtype of qkv
  * @throws {RangeError} If the cache is full
@@ -131,8 +140,9 @@ export function cachedAttention(
   cache: KeyValueCache,
 ): Tensor {
   const { B, H, G, K } = shape;
-  const [N, W] = qkv.shape;
+  const [N] = qkv.shape;
   const S = N / B;
+  const { keys, values, qStride, kvStride } = place(N, shape);
   if (cache.length + S > cache.capacity) {
     throw new RangeError(
       `Cannot attend as the cache holds ${cache.capacity} positions: ` +
@@ -142,14 +152,16 @@ export function cachedAttention(
   const row = 2 * G * K;
   const bytes = (elements: number) => elements * (qkv.bytes / qkv.size);
   for (let b = 0; b < B; b++) {
-    tape.kernels.copyRows(
-      cache.rows.at((b * cache.capacity + cache.length) * row),
-      qkv.at(b * S * W + H * K),
-      S,
-      bytes(row),
-      bytes(row),
-      bytes(W),
-    );
+    for (const [i, from] of [keys, values].entries()) {
+      tape.kernels.copyRows(
+        cache.rows.at((b * cache.capacity + cache.length) * row + i * G * K),
+        qkv.at(from + b * S * kvStride),
+        S,
+        bytes(G * K),
+        bytes(row),
+        bytes(kvStride),
+      );
+    }
   }
   const o = tape.empty([N, H * K], qkv.dtype);
   tape.kernels.attentionForward(
@@ -167,7 +179,7 @@ export function cachedAttention(
     H,
     G,
     K,
-    W,
+    qStride,
     row,
     cache.capacity * row,
     H * K,
@@ -175,4 +187,11 @@ export function cachedAttention(
     qkv.code,
   );
   return o;
+}
+
+/** Elements to the first key and value, and between tokens. */
+function place(N: number, { H, G, K, layout = "rows" }: AttentionShape) {
+  const W = (H + 2 * G) * K;
+  if (layout === "rows") return { keys: H * K, values: (H + G) * K, qStride: W, kvStride: W };
+  return { keys: N * H * K, values: N * (H + G) * K, qStride: H * K, kvStride: G * K };
 }

@@ -1,0 +1,127 @@
+/** Bloom: pre-norm blocks of ALiBi attention and a gelu MLP. @see arXiv:2211.05100 @module */
+import type { Device } from "../tensor/device.ts";
+import { gelu } from "../tensor/ops/activation.ts";
+import { add } from "../tensor/ops/add.ts";
+import { attention, cachedAttention } from "../tensor/ops/attention.ts";
+import { embedding } from "../tensor/ops/embedding.ts";
+import { linear } from "../tensor/ops/linear.ts";
+import { layerNorm } from "../tensor/ops/norm.ts";
+import { splitHeads } from "../tensor/ops/split_heads.ts";
+import type { ParameterSpec } from "../tensor/parameter.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { alibiSlopes } from "./alibi.ts";
+import {
+  type ModelConfig,
+  readBoolean,
+  readInteger,
+  readPositive,
+  requireMultiple,
+  requireZero,
+} from "./config_json.ts";
+import type { Forward, LayerRun, ModelDescription } from "./model.ts";
+
+/**
+ * Describes a bloom model.
+ *
+ * @param config config.json; keys as transformers writes them or as the files of the hub have them
+ * @throws {ConfigError} On a missing, wrong or unsupported key
+ */
+export function bloom(config: ModelConfig): ModelDescription {
+  const key = (name: string, older: string) => name in config ? name : older;
+  const headsKey = key("n_head", "num_attention_heads");
+  const widthKey = key("hidden_size", "n_embed");
+  const D = readInteger(config, widthKey);
+  const V = readInteger(config, "vocab_size");
+  const L = readInteger(config, key("n_layer", "num_hidden_layers"));
+  const H = readInteger(config, headsKey);
+  requireMultiple(widthKey, D, H, headsKey);
+  const eps = readPositive(config, "layer_norm_epsilon", 1e-5);
+  const std = readPositive(config, "initializer_range", 0.02);
+  const tied = readBoolean(config, "tie_word_embeddings", true);
+  const normalizedResidual = readBoolean(
+    config,
+    "apply_residual_connection_post_layernorm",
+    false,
+  );
+  requireZero(config, "hidden_dropout");
+  requireZero(config, "attention_dropout");
+
+  const norm = (name: string): ParameterSpec[] => [
+    { name: `${name}.weight`, shape: [D], init: { kind: "ones" } },
+    { name: `${name}.bias`, shape: [D], init: { kind: "zeros" } },
+  ];
+  const matrix = (name: string, rows: number, columns: number): ParameterSpec[] => [
+    { name: `${name}.weight`, shape: [rows, columns], init: { kind: "normal", std } },
+    { name: `${name}.bias`, shape: [rows], init: { kind: "zeros" } },
+  ];
+  const table: ParameterSpec = {
+    name: "word_embeddings.weight",
+    shape: [V, D],
+    init: { kind: "normal", std },
+    ...(tied ? { tied: "embed" } : {}),
+  };
+  const block = [
+    ...norm("input_layernorm"),
+    ...matrix("self_attention.query_key_value", 3 * D, D),
+    ...matrix("self_attention.dense", D, D),
+    ...norm("post_attention_layernorm"),
+    ...matrix("mlp.dense_h_to_4h", 4 * D, D),
+    ...matrix("mlp.dense_4h_to_h", D, 4 * D),
+  ];
+  const end = [table, ...norm("word_embeddings_layernorm")]; // in the last layer: the final norm
+
+  return {
+    family: "bloom",
+    vocabSize: V,
+    width: D,
+    heads: H,
+    kvHeads: H,
+    headWidth: D / H,
+    maxPositions: undefined, // ALiBi has no longest sequence
+    layers: [end, ...Array.from({ length: L }, () => block), end],
+    forward: (device) => forward(device, { H, K: D / H, eps, normalizedResidual }),
+  };
+}
+
+function forward(
+  device: Device,
+  { H, K, eps, normalizedResidual }: {
+    H: number;
+    K: number;
+    eps: number;
+    /** Whether what a layer is added to is its normalised input, not its input. */
+    normalizedResidual: boolean;
+  },
+): Forward {
+  const slopes = device.tensor([H], "f32");
+  device.upload(slopes, alibiSlopes(H));
+  const norm = ({ tape, weights }: LayerRun, name: string, x: Tensor) =>
+    layerNorm(tape, x, weights.get(`${name}.weight`), weights.get(`${name}.bias`), eps);
+  const dense = ({ tape, weights }: LayerRun, name: string, x: Tensor) =>
+    linear(tape, x, weights.get(`${name}.weight`), weights.get(`${name}.bias`));
+  return {
+    embed(run) {
+      const rows = embedding(run.tape, run.batch.ids, run.weights.get("word_embeddings.weight"));
+      return norm(run, "word_embeddings_layernorm", rows);
+    },
+
+    block(run, h) {
+      const { tape, batch, cache } = run;
+      const shape = { B: batch.B, H, G: H, K, slopes, layout: "blocks" as const };
+      const x = norm(run, "input_layernorm", h);
+      const qkv = splitHeads(tape, dense(run, "self_attention.query_key_value", x), { H, K });
+      const o = cache
+        ? cachedAttention(tape, qkv, batch.span, shape, cache)
+        : attention(tape, qkv, batch.span, shape);
+      const a = add(tape, normalizedResidual ? x : h, dense(run, "self_attention.dense", o));
+      const m = norm(run, "post_attention_layernorm", a);
+      const hidden = gelu(tape, dense(run, "mlp.dense_h_to_4h", m));
+      return add(tape, normalizedResidual ? m : a, dense(run, "mlp.dense_4h_to_h", hidden));
+    },
+
+    head: (run, h) => ({
+      x: norm(run, "word_embeddings_layernorm", h),
+      w: run.weights.get("word_embeddings.weight"),
+    }),
+  };
+}
