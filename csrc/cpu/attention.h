@@ -167,21 +167,18 @@ template <class Word> void transpose_words(const Word *from, Word *to, int words
 // Row i of `to` = factor[i] times column i of x [width, kLanes], for the queries of a block.
 template <class T>
 void store_transposed(const float *x, const float *factor, T *to, size_t stride, int K, int count) {
-  for (int first = 0; first < count; first += kWidth)
+  alignas(64) float rows[kWidth][256];
+  for (int first = 0; first < count; first += kWidth) {
     for (int c = 0; c < K; c += kWidth) {
       vf column[kWidth];
       for (int i = 0; i < kWidth; i++)
         column[i] = load(x + (c + i) * kLanes + first) * load(factor + first);
       transpose(column);
-      const int cols = std::min(kWidth, K - c);
-      for (int i = 0; i < std::min(kWidth, count - first); i++) {
-        float part[kWidth];
-        store(part, column[i]);
-        T *row = to + (size_t)(first + i) * stride + c;
-        if (cols == kWidth) store_row(part, row, kWidth);
-        else store_row(part, row, (size_t)cols);
-      }
+      for (int i = 0; i < kWidth; i++) store(rows[i] + c, column[i]);
     }
+    for (int i = 0; i < std::min(kWidth, count - first); i++)
+      store_row(rows[i], to + (size_t)(first + i) * stride, (size_t)K);
+  }
 }
 
 } // namespace lp

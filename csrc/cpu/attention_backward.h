@@ -86,7 +86,7 @@ private:
     Packed<Word> p, ds;          // [kKeys, kLanes]; s and dp themselves for f32; p only along
     float *dq_t;                 // [width, kLanes]
     float *lse, *do_o, *factor;  // [kLanes]
-    static size_t size(int width) { return (size_t)kLanes * (7 * width + 5 * kKeys + 3); }
+    static size_t size(int width) { return (size_t)kLanes * (5 * width + 4 * kKeys + 3); }
     Scratch(float *at, int width) {
       const auto take = [&](size_t rows) {
         float *from = at;

@@ -14,7 +14,7 @@ template <class T> class AttentionDecode {
 public:
   AttentionDecode(const Attention &shape, const T *q, const T *k, const T *v, T *o, float *lse)
       : a(shape), q(q), k(k), v(v), o(o), lse(lse), width(packed_width<F32>(a.K)),
-        rows(a.H * a.Tq), parts((a.Tk + kPart - 1) / kPart), part_size((size_t)rows * (width + 2)),
+        rows(a.H * a.Tq), parts((a.Tk + kPart - 1) / kPart), part_size((size_t)rows * width + (size_t)round_up(2 * rows, kWidth)),
         scratch_size((size_t)rows * (width + kPart) + (size_t)kWidth * width) {}
 
   void run(lp_ctx *ctx) {
