@@ -30,6 +30,7 @@ export class Device implements Disposable {
   /** The native context; undefined on the dry device. */
   readonly context: Context | undefined;
   #countedBytes = 0; // on the dry device
+  #chunk: Uint8Array<ArrayBuffer> | undefined; // one for all: a checkpoint has many tensors
 
   private constructor(kernels: Kernels, context?: Context) {
     this.kernels = kernels;
@@ -110,7 +111,7 @@ export class Device implements Disposable {
 
   /** Reads the bytes of a tensor in pieces of at most 8 MiB, each valid until the next is taken. */
   *chunks(tensor: Tensor): Generator<Uint8Array> {
-    const buffer = new Uint8Array(Math.min(CHUNK_BYTES, tensor.bytes));
+    const buffer = this.#chunk ??= new Uint8Array(CHUNK_BYTES);
     for (let at = 0; at < tensor.bytes; at += CHUNK_BYTES) {
       const chunk = buffer.subarray(0, Math.min(CHUNK_BYTES, tensor.bytes - at));
       this.context?.download(chunk, offset(tensor.ptr, at));
