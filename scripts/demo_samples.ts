@@ -6,8 +6,8 @@
  *   DIR/held_out.jsonl   {type, prompt, answer}: the prompt as training renders it, and what the
  *                        model must go on with (before the end token, blanks at the end aside)
  *
- * What is held out asks for combinations (person, color and thing; word and question; city and
- * question) that no training sample has, so it cannot be known by heart. Texts are made so that a
+ * What is held out asks for combinations (people; person, color and thing; word and question; city
+ * and question) that no training sample has, so it cannot be known by heart. Texts are made so that a
  * word keeps the blank before it wherever it stands: then copying it is copying one token. Prompts
  * hold no earlier answer where the blank before it would be tokenized in another way than in training.
  *
@@ -20,6 +20,7 @@ import { partsOf } from "../src/data/prompts.ts";
 import { readSample } from "../src/data/sample.ts";
 
 const NAMES = "Anna Tom Eva Max Lena Paul Nina Jan Olga Ben Sara Leo".split(" ");
+const LAST_NAMES = "Stone Field Brook Hill Wood Lake Rose Bell King Fox Gold Moon".split(" ");
 const COLORS = "red blue green white black yellow".split(" ");
 const THINGS = "ball cup hat book lamp key box coat bike bell ring boat".split(" ");
 const CITIES = "Rome Paris Oslo Cairo Lima Delhi Tokyo Quito Bern Kyiv".split(" ");
@@ -87,21 +88,30 @@ interface Fact {
   thing: string;
 }
 
-/** All three decide: were only two of them never seen together, "never together" would be learned. */
-const isHeldOutFact = ({ name, color, thing }: Fact) =>
-  isHeldOut(NAMES.indexOf(name), THINGS.indexOf(thing), COLORS.indexOf(color));
+interface Person {
+  name: string;
+  last: string;
+}
 
-/** Facts about different people and different things. */
-function facts(dice: Dice, count: number, heldOut: boolean): Fact[] {
+/**
+ * Three people, of whom the first is asked about. Who is next to them decides as well: were first
+ * and last names never seen together, the model would learn that they never are.
+ */
+function people(dice: Dice, heldOut: boolean): Person[] {
   for (;;) {
-    const names = dice.some(NAMES, count), things = dice.some(THINGS, count);
-    const list = names.map((name, i) => ({ name, color: dice.pick(COLORS), thing: things[i]! }));
-    const kept = list.map(isHeldOutFact);
-    if (heldOut ? kept[0] && !kept.includes(true, 1) : !kept.includes(true)) return list;
+    const names = dice.some(NAMES, 3), lasts = dice.some(LAST_NAMES, 3);
+    const list = names.map((name, i) => ({ name, last: lasts[i]! }));
+    const isKept = list.map(({ name, last }, i) =>
+      isHeldOut(NAMES.indexOf(name), LAST_NAMES.indexOf(last), NAMES.indexOf(names[(i + 1) % 3]!))
+    );
+    if (heldOut ? isKept[0] : !isKept.includes(true)) return list;
   }
 }
 
-const tell = ({ name, color, thing }: Fact) => `Today ${name} has a ${color} ${thing}.`;
+const tell = (list: Person[]) => {
+  const [a, b, c] = list.map(({ name, last }) => `${name} ${last}`);
+  return `${a}, ${b} and ${c}.`;
+};
 
 function opposite(dice: Dice, heldOut: boolean): Json {
   for (;;) {
@@ -113,19 +123,36 @@ function opposite(dice: Dice, heldOut: boolean): Json {
 }
 
 function reference(dice: Dice, heldOut: boolean): Json {
-  const list = facts(dice, 2, heldOut);
-  const told = dice.some(list, 2).map(tell);
-  const asked = heldOut ? [list[0]!] : dice.some(list, 2);
-  const rounds = asked.flatMap(({ name, color, thing }) =>
-    dice.below(2) === 0
-      ? [["ask", `What does ${name} have?`], ["ans", `It is a ${color} ${thing}.`]]
-      : [["ask", `Who has a ${thing}?`], ["ans", `It is ${name}.`]]
-  );
-  return { type: "ref_qa", reference: told.join(" "), rounds };
+  const list = people(dice, heldOut);
+  const { name, last } = list[0]!;
+  const told = [list, [list[2]!, list[0]!, list[1]!], [
+    list[1]!,
+    list[2]!,
+    list[0]!,
+  ]][dice.below(3)]!;
+  const questions = dice.some([
+    [["ask", `What is the full name of ${name}?`], ["ans", `It is ${name} ${last}.`]],
+    [["ask", "Who is here?"], ["ans", `There are ${tell(told)}`]],
+  ], heldOut ? 1 : 2);
+  return { type: "ref_qa", reference: `Here are ${tell(told)}`, rounds: questions.flat() };
+}
+
+interface Taste {
+  name: string;
+  color: string;
+  thing: string;
+}
+
+function taste(dice: Dice, heldOut: boolean): Taste {
+  for (;;) {
+    const [name, color, thing] = [NAMES, COLORS, THINGS].map((list) => dice.below(list.length));
+    if (isHeldOut(name!, thing!, color) !== heldOut) continue;
+    return { name: NAMES[name!]!, color: COLORS[color!]!, thing: THINGS[thing!]! };
+  }
 }
 
 function conversation(dice: Dice, heldOut: boolean): Json {
-  const [{ name, color, thing }] = facts(dice, 1, heldOut) as [Fact];
+  const { name, color, thing } = taste(dice, heldOut);
   const questions = dice.some([
     [["ask", "What is my name?"], ["ans", `Your name is ${name}.`]],
     [["ask", "What do I like?"], ["ans", `You like the ${color} ${thing}.`]],
@@ -140,7 +167,7 @@ function conversation(dice: Dice, heldOut: boolean): Json {
 
 function api(dice: Dice, heldOut: boolean): Json {
   if (!heldOut && dice.below(3) === 0) {
-    const [{ color, thing }] = facts(dice, 1, false) as [Fact];
+    const { color, thing } = taste(dice, false);
     const coins = `${2 + dice.below(18)} coins`;
     return apiSample(`What does the ${color} ${thing} cost?`, {
       inner_thought: `I ask for the price of the ${thing}.`,
@@ -176,8 +203,8 @@ function pretrain(dice: Dice): Json {
     return { type: "pretrain", text };
   }
   if (kind < 3) {
-    const told = facts(dice, 3, false).map(tell).join(" ");
-    return { type: "pretrain", text: `${told} I say it again. ${told}` };
+    const told = tell(people(dice, false));
+    return { type: "pretrain", text: `Here are ${told} I say it again. Here are ${told}` };
   }
   const sample = dice.pick([opposite, reference, conversation, api])(dice, false);
   return { type: "pretrain", text: render(sample).map((part) => part.text).join("") };
@@ -205,7 +232,7 @@ function heldOutQuestions(sample: Json): HeldOut[] {
 }
 
 /** The mixture: what is harder comes more often. */
-const MAKERS = [opposite, reference, reference, reference, conversation, api, pretrain, pretrain];
+const MAKERS = [opposite, reference, reference, conversation, api, api, pretrain, pretrain];
 
 /** All training samples. */
 function trainSamples(count: number, seed: number): Json[] {

@@ -41,8 +41,12 @@ Deno.test("no question held out of the demo's training is asked in it", async ()
       const sample = { type, instruct: asked, ...(input && { input }) };
       assert(!trained.includes(JSON.stringify(sample).slice(0, -1)), prompt);
     } else if (type === "ref_qa") {
-      const facts = prompt!.match(/Today .*?\./g)!;
-      assert(facts.some((fact) => !trained.includes(fact)), prompt);
+      const reference = /### Reference: \n(.*)\n/.exec(prompt!)![1]!;
+      assert(!trained.includes(reference), prompt);
+    } else if (type === "conversation") {
+      const told = [...prompt!.matchAll(/### Human: (.*) \n/g)].slice(0, 2);
+      const rounds = JSON.stringify(told.map((match) => ["ask", match[1]]));
+      assert(!trained.includes(rounds.slice(1, -1)), prompt);
     } else if (type === "conver_has_api") {
       const asked = /### Human: (.*) \n/.exec(prompt!)![1]!;
       assert(!trained.includes(JSON.stringify(asked)), prompt);
