@@ -90,12 +90,16 @@ export class LanguageModel {
     const each = (value: (t: number) => number) =>
       tape.constant(Int32Array.from({ length: S }, (_, t) => value(t)), [S]);
     const start = this.#length;
+    const window = this.#model.spanRule?.window ?? Infinity;
     const batch = {
       B: 1,
       S,
       ids: tape.constant(ids, [S]),
       positions: each((t) => start + t),
-      span: { begin: each(() => 0), end: each((t) => start + t + 1) },
+      span: {
+        begin: each((t) => Math.max(0, start + t + 1 - window)),
+        end: each((t) => start + t + 1),
+      },
     };
     const run = (layer: number) => ({
       tape,

@@ -110,7 +110,7 @@ function run(
   const pool = new Pool(memory ? device.region(memory.poolBytes) : UNBOUNDED);
   const forward = model.forward(device, S);
   const tape = new Tape(device, arena, pool, train ? "train" : "inference");
-  const uploaded = uploadBatch(tape, batch, causalSpans(batch));
+  const uploaded = uploadBatch(tape, batch, causalSpans(batch, model.spanRule));
   const context = (layer: number) => ({
     tape,
     batch: uploaded,

@@ -1,6 +1,6 @@
 /** Positions and visible keys of a micro-batch, and its way to the device. @module */
 import type { Tape } from "../tensor/tape.ts";
-import type { DeviceBatch } from "./model.ts";
+import type { DeviceBatch, SpanRule } from "./model.ts";
 
 /** A micro-batch in host memory. */
 export interface HostBatch {
@@ -27,8 +27,12 @@ export interface Spans {
 /**
  * Causal attention inside each sample. Padding on the right sees the whole sample before it (what a
  * causal mask with hidden padding gives; it counts in the seed's z-loss), padding on the left nothing.
+ * With a window, a token sees that many keys at most, its own included.
  */
-export function causalSpans({ B, S, segments }: Omit<HostBatch, "ids">): Spans {
+export function causalSpans(
+  { B, S, segments }: Omit<HostBatch, "ids">,
+  { window = Infinity }: SpanRule = {},
+): Spans {
   const positions = new Int32Array(B * S);
   const begin = new Int32Array(B * S);
   const end = new Int32Array(B * S);
@@ -41,7 +45,7 @@ export function causalSpans({ B, S, segments }: Omit<HostBatch, "ids">): Spans {
         last = t + 1;
         positions[n] = t - first;
       }
-      begin[n] = first;
+      begin[n] = Math.max(first, Math.min(last, t + 1 - window));
       end[n] = last;
     }
   }

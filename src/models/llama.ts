@@ -16,9 +16,20 @@ import {
   readPositive,
   requireFalse,
   requireMultiple,
+  requireZero,
 } from "./config_json.ts";
 import type { Forward, ModelDescription } from "./model.ts";
 import { ropeFrequencies } from "./rope_frequencies.ts";
+
+/** What tells a family from llama. */
+export interface LlamaKin {
+  /** `model_type` of config.json. */
+  family: string;
+  /** Whether queries, keys and values have biases. */
+  qkvBias?: boolean;
+  /** Keys that a token sees at most; undefined for no limit. */
+  window?: number | undefined;
+}
 
 /**
  * Describes a llama model.
@@ -27,6 +38,19 @@ import { ropeFrequencies } from "./rope_frequencies.ts";
  * @throws {ConfigError} On a missing, wrong or unsupported key
  */
 export function llama(config: ModelConfig): ModelDescription {
+  return llamaLike(config, { family: "llama" });
+}
+
+/**
+ * Describes a model with the maths of llama.
+ *
+ * @param config config.json with the keys of llama
+ * @throws {ConfigError} On a missing, wrong or unsupported key
+ */
+export function llamaLike(
+  config: ModelConfig,
+  { family, qkvBias = false, window }: LlamaKin,
+): ModelDescription {
   const D = readInteger(config, "hidden_size");
   const F = readInteger(config, "intermediate_size");
   const V = readInteger(config, "vocab_size");
@@ -46,11 +70,17 @@ export function llama(config: ModelConfig): ModelDescription {
   readChoice(config, "hidden_act", ["silu"], "silu");
   requireFalse(config, "attention_bias");
   requireFalse(config, "mlp_bias");
+  requireZero(config, "attention_dropout");
 
   const matrix = (name: string, rows: number, columns: number): ParameterSpec => ({
     name,
     shape: [rows, columns],
     init: { kind: "normal", std },
+  });
+  const bias = (name: string, rows: number): ParameterSpec => ({
+    name,
+    shape: [rows],
+    init: { kind: "zeros" },
   });
   const norm = (name: string): ParameterSpec => ({ name, shape: [D], init: { kind: "ones" } });
   const table = (init: Initializer): ParameterSpec => ({
@@ -64,6 +94,13 @@ export function llama(config: ModelConfig): ModelDescription {
     matrix("self_attn.q_proj.weight", H * K, D),
     matrix("self_attn.k_proj.weight", G * K, D),
     matrix("self_attn.v_proj.weight", G * K, D),
+    ...(qkvBias
+      ? [
+        bias("self_attn.q_proj.bias", H * K),
+        bias("self_attn.k_proj.bias", G * K),
+        bias("self_attn.v_proj.bias", G * K),
+      ]
+      : []),
     matrix("self_attn.o_proj.weight", D, H * K),
     norm("post_attention_layernorm.weight"),
     matrix("mlp.gate_proj.weight", F, D),
@@ -74,20 +111,21 @@ export function llama(config: ModelConfig): ModelDescription {
   const embed = table(paddingId >= 0 ? { ...start, zeroRow: paddingId } : start);
 
   return {
-    family: "llama",
+    family,
     vocabSize: V,
     width: D,
     heads: H,
     kvHeads: G,
     headWidth: K,
     maxPositions: readInteger(config, "max_position_embeddings", { fallback: 2048 }),
+    ...(window === undefined ? {} : { spanRule: { window } }),
     layers: [
       [embed],
       ...Array.from({ length: L }, () => block),
       [norm("norm.weight"), tied ? embed : table(start)],
     ],
     forward: (device, positions) =>
-      forward(device, positions, ropeFrequencies(config, K), { H, G, K, eps, paddingId }),
+      forward(device, positions, ropeFrequencies(config, K), { H, G, K, eps, paddingId, qkvBias }),
   };
 }
 
@@ -95,7 +133,14 @@ function forward(
   device: Device,
   positions: number,
   frequencies: Float32Array,
-  { H, G, K, eps, paddingId }: { H: number; G: number; K: number; eps: number; paddingId: number },
+  { H, G, K, eps, paddingId, qkvBias }: {
+    H: number;
+    G: number;
+    K: number;
+    eps: number;
+    paddingId: number;
+    qkvBias: boolean;
+  },
 ): Forward {
   const angles = makeRopeTable(device, frequencies, positions);
   return {
@@ -105,10 +150,11 @@ function forward(
     block({ tape, weights, batch, cache }, h) {
       const shape = { B: batch.B, H, G, K };
       const x = rmsNorm(tape, h, weights.get("input_layernorm.weight"), eps);
-      const projections = ["q", "k", "v"].map((name) => `self_attn.${name}_proj.weight`);
+      const projections = ["q", "k", "v"].map((name) => `self_attn.${name}_proj`);
+      const fused = (kind: string) => weights.fused(...projections.map((name) => name + kind));
       const qkv = rope(
         tape,
-        linear(tape, x, weights.fused(...projections)),
+        linear(tape, x, fused(".weight"), qkvBias ? fused(".bias") : undefined),
         batch.positions,
         angles,
         { heads: H + G, K, layout: "half" },

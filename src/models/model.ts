@@ -19,6 +19,12 @@ export interface DeviceBatch {
   span: AttentionSpan;
 }
 
+/** What a family changes of the rule that a token sees its sample up to itself. */
+export interface SpanRule {
+  /** Keys that a token sees at most, its own included; undefined for no limit. */
+  window?: number | undefined;
+}
+
 /** The parameters of one layer, by the names it declared. */
 export class LayerWeights {
   readonly #store: ParameterStore;
@@ -79,6 +85,8 @@ export interface ModelDescription {
   headWidth: number;
   /** Longest sequence the model was made for, if config.json tells. */
   maxPositions: number | undefined;
+  /** What a token sees; absent for its sample up to itself. */
+  spanRule?: SpanRule;
   /** Parameters of every pipeline layer: embedding, L blocks, head. */
   layers: readonly (readonly ParameterSpec[])[];
   /** Binds the maths to a device, with tables for sequences of up to `positions`. */

@@ -3,12 +3,16 @@ import { ConfigError } from "../config/config_error.ts";
 import { bloom } from "./bloom.ts";
 import type { ModelConfig } from "./config_json.ts";
 import { llama } from "./llama.ts";
+import { mistral } from "./mistral.ts";
 import type { ModelDescription } from "./model.ts";
+import { qwen2 } from "./qwen2.ts";
 
 /** Families by `model_type` of config.json. A new family is one file and one line here. */
 export const FAMILIES: Readonly<Record<string, (config: ModelConfig) => ModelDescription>> = {
   bloom,
   llama,
+  mistral,
+  qwen2,
 };
 
 /**

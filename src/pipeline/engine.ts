@@ -1,6 +1,6 @@
 /** Executes the instructions of one stage. It decides nothing: a schedule is data. @module */
 import type { Transfer } from "../comm/communicator.ts";
-import { type HostBatch, uploadBatch } from "../models/batch.ts";
+import { causalSpans, type HostBatch, uploadBatch } from "../models/batch.ts";
 import {
   type DeviceBatch,
   type Forward,
@@ -208,7 +208,7 @@ export class Stage {
     arena.reset();
     const tape = new Tape(this.#device, arena, this.#pool, "train");
     const input = io.load(micro);
-    const batch = uploadBatch(tape, input);
+    const batch = uploadBatch(tape, input, causalSpans(input, this.spec.model.spanRule));
     this.#slots.set(index, { arena, tape, micro, input, batch, transfers: [] });
   }
 

@@ -13,6 +13,9 @@ const MODELS = [
   { name: "llama_tied", dirs: ["hf"] },
   { name: "bloom", dirs: ["hf", "hf_bin", "hf_bin_legacy"] },
   { name: "bloom_h6", dirs: ["hf"] },
+  { name: "bloom_post", dirs: ["hf"] },
+  { name: "qwen2", dirs: ["hf"] },
+  { name: "mistral", dirs: ["hf"] },
 ];
 
 interface Expected {

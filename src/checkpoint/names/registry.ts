@@ -5,6 +5,7 @@ import { chatglm } from "./chatglm.ts";
 import type { FamilyNames } from "./family_names.ts";
 import { llama } from "./llama.ts";
 import { mixtral } from "./mixtral.ts";
+import { qwen2 } from "./qwen2.ts";
 
 /** Names by `model_type` of config.json. A new family is one file and one line here. */
 export const FAMILY_NAMES: Readonly<Record<string, FamilyNames>> = {
@@ -12,5 +13,7 @@ export const FAMILY_NAMES: Readonly<Record<string, FamilyNames>> = {
   bloom,
   chatglm,
   llama,
+  mistral: llama,
   mixtral,
+  qwen2,
 };

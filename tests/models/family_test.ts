@@ -1,0 +1,99 @@
+/** What every family does beside equal logits: it generates from a cache, converts, and trains in stages. */
+import { assert, assertEquals } from "@std/assert";
+import { join } from "@std/path";
+import { convertToHuggingFace, convertToPipeline } from "../../src/checkpoint/convert.ts";
+import { openModel } from "../../src/checkpoint/model_source.ts";
+import { openSafetensors } from "../../src/formats/safetensors.ts";
+import { LanguageModel } from "../../src/inference/language_model.ts";
+import { loadWeights } from "../../src/models/load_weights.ts";
+import { describeModel } from "../../src/models/registry.ts";
+import { Device } from "../../src/tensor/device.ts";
+import { describe } from "../checkpoint/fixtures.ts";
+import { ROOT, train, writeSamples } from "../train/run_training.ts";
+
+const FIXTURES = join(ROOT, "tests/fixtures/models");
+const MODELS = ["llama_gqa", "bloom", "bloom_h6", "bloom_post", "qwen2", "mistral"];
+
+/** The tokens of the first row of the reference batch and its logits [S, V], which has no padding. */
+function reference(name: string): { ids: number[]; logits: Float32Array; V: number } {
+  using batch = openSafetensors(join(FIXTURES, name, "batch.safetensors"));
+  using expected = openSafetensors(join(FIXTURES, name, "expected.safetensors"));
+  const row = (key: string) => new BigInt64Array(batch.read(`right.${key}`).slice().buffer);
+  const S = batch.tensors.get("right.input_ids")!.shape[1];
+  const length = row("attention_mask").subarray(0, S).filter((m) => m === 1n).length;
+  const logits = new Float32Array(expected.read("right.logits").slice().buffer);
+  const V = expected.tensors.get("right.logits")!.shape[2];
+  return { ids: [...row("input_ids").subarray(0, length)].map(Number), logits, V };
+}
+
+for (const name of MODELS) {
+  Deno.test(`${name}: tokens given one by one to the cache get the logits of transformers`, () => {
+    const { ids, logits, V } = reference(name);
+    using source = openModel(join(FIXTURES, name, "hf"));
+    using device = Device.open();
+    const model = LanguageModel.load(
+      device,
+      describeModel(source.config),
+      { capacity: ids.length, dtype: "f32" },
+      (store) => loadWeights(device, store, source),
+    );
+    for (let at = 0; at < ids.length;) {
+      const next = at === 0 ? 3 : at + 1; // a prompt of three, then one by one
+      const ours = model.extend(Int32Array.from(ids.slice(at, next)));
+      const theirs = logits.subarray((next - 1) * V, next * V);
+      const worst = Math.max(...theirs.map((value, v) => Math.abs(value - ours[v])));
+      assert(worst < 1e-4, `the logits at position ${next - 1} differ by ${worst}`);
+      at = next;
+    }
+  });
+
+  Deno.test(`${name}: to the pipeline layout and back, every byte is kept`, async () => {
+    const dir = Deno.makeTempDirSync({ prefix: "llmpipe-family-" });
+    try {
+      const from = join(FIXTURES, name, "hf");
+      const [pp, hf] = [join(dir, "pp"), join(dir, "hf")];
+      await convertToPipeline({ inputPath: from, savePath: pp });
+      await convertToHuggingFace({ inputPath: pp, savePath: hf, maxShardBytes: 1 << 30 });
+      assertEquals(describe(pp), describe(from));
+      assertEquals(describe(hf), describe(from));
+    } finally {
+      Deno.removeSync(dir, { recursive: true });
+    }
+  });
+
+  Deno.test(`${name}: a run in two stages equals a run in one`, async () => {
+    const dir = Deno.makeTempDirSync({ prefix: "llmpipe-family-" });
+    try {
+      writeSamples(
+        join(dir, "data.jsonl"),
+        [16, 5, 9, 12].map((length, i) => {
+          const ids = Array.from({ length }, (_, t) => 4 + (7 * i + 5 * t * t + t) % 60);
+          return { ids, labels: ids };
+        }),
+      );
+      const runs = await Promise.all(
+        [1, 2].map((stages) =>
+          train(dir, {
+            model_path: join(FIXTURES, name, "hf"),
+            max_seq_len: 16,
+            n_epoches: 1,
+            train_micro_batch_size_per_gpu: 1,
+            gradient_accumulation_steps: 2,
+            optimizer: { type: "AdamW", params: { lr: 1e-3, betas: [0.9, 0.95], eps: 1e-8 } },
+            aux_max_z_loss: { weight: 1e-3 },
+            model_topo: { process_topology: { axes: ["pipe", "data"], dims: [stages, 1] } },
+          }, { name: `stages_${stages}` })
+        ),
+      );
+      for (const { status, stderr } of runs) assertEquals(status, 0, stderr);
+      const curves = runs.map(({ metrics }) => metrics.map((m) => [m.loss, m.grad_norm]).flat());
+      assertEquals(curves[0].length, 4);
+      curves[0].forEach((value, i) => {
+        const other = curves[1][i];
+        assert(Math.abs(value - other) <= 1e-6 * value, `${other} in two stages, ${value} in one`);
+      });
+    } finally {
+      Deno.removeSync(dir, { recursive: true });
+    }
+  });
+}
