@@ -3,7 +3,7 @@ import { ConfigError } from "../config/config_error.ts";
 import type { ModelSource } from "../checkpoint/model_source.ts";
 import type { Device } from "../tensor/device.ts";
 import { BYTES_PER_ELEMENT, type FloatType } from "../tensor/dtype.ts";
-import type { ParameterSpec, ParameterStore } from "../tensor/parameter.ts";
+import type { Parameter, ParameterSpec, ParameterStore } from "../tensor/parameter.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { ModelDescription } from "./model.ts";
 
@@ -23,28 +23,54 @@ export function checkWeights(model: ModelDescription, source: ModelSource): void
 }
 
 /**
- * Reads the weights of every parameter of the store, one tensor in host memory at a time.
+ * Reads the weights of every parameter of the store, piece by piece.
+ *
+ * Values of another type are cast on the device; they stand in the gradients meanwhile, which are
+ * zero afterwards, so that a store that trains needs no memory beside its own.
  *
  * @throws {ConfigError} Naming every tensor that is missing or has another shape or type
  */
 export function loadWeights(device: Device, store: ParameterStore, source: ModelSource): void {
   const problems = store.parameters.flatMap((p) => checkEntry(p.layer, p.spec, source));
   if (problems.length) throw new ConfigError(problems);
-  for (const { layer, spec, weight } of store.parameters) {
-    const { dtype } = source.entry(layer, spec.name);
-    const stored = STORED[dtype];
-    const bytes = new Uint8Array(weight.size * BYTES_PER_ELEMENT[stored]);
-    source.read(layer, spec.name, bytes);
-    if (stored === weight.dtype) {
-      device.upload(weight, bytes);
-      continue;
+  for (const parameter of store.parameters) {
+    const { layer, spec, weight, grad } = parameter;
+    const stored = STORED[source.entry(layer, spec.name).dtype];
+    const isSame = stored === weight.dtype;
+    for (const { bytes, first } of piecesOf(source, parameter, stored)) {
+      const shape = [bytes.length / BYTES_PER_ELEMENT[stored]];
+      if (isSame) device.upload(weight.view(first, shape), bytes);
+      else castOnDevice(device, bytes, new Tensor(grad?.ptr ?? null, shape, stored), weight, first);
     }
-    const region = device.region(bytes.length);
-    const read = new Tensor(region.ptr, weight.shape, stored);
-    device.upload(read, bytes);
-    device.kernels.cast(weight.ptr, read.ptr, weight.size, weight.code, read.code);
-    device.free(region);
+    if (!isSame && grad) device.zero(grad);
   }
+}
+
+function* piecesOf(
+  source: ModelSource,
+  { layer, spec }: Parameter,
+  stored: FloatType,
+): Generator<{ bytes: Uint8Array; first: number }> {
+  let first = 0;
+  for (const bytes of source.chunks(layer, spec.name)) {
+    yield { bytes, first };
+    first += bytes.length / BYTES_PER_ELEMENT[stored];
+  }
+}
+
+/** Casts `bytes` into `weight` from element `first` on; `staging` is null when there is none. */
+function castOnDevice(
+  device: Device,
+  bytes: Uint8Array,
+  staging: Tensor,
+  weight: Tensor,
+  first: number,
+): void {
+  const region = staging.ptr === null ? device.region(bytes.length) : undefined;
+  const from = region ? new Tensor(region.ptr, staging.shape, staging.dtype) : staging;
+  device.upload(from, bytes);
+  device.kernels.cast(weight.at(first), from.ptr, from.size, weight.code, from.code);
+  if (region) device.free(region);
 }
 
 /** Starts every parameter as its layer declares, equal for every split of the model into stages. */

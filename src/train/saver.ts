@@ -13,6 +13,7 @@ import type { LossScale, LossScaleState } from "../optim/loss_scale.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { Stage } from "../pipeline/engine.ts";
 import type { Device } from "../tensor/device.ts";
+import { BYTES_PER_ELEMENT } from "../tensor/dtype.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
@@ -144,7 +145,12 @@ export function restore(dir: string, { device, stage, optimizer, lossScale }: Sa
           `[${tensor.shape.join(", ")}] F32: was it trained with another optimizer?`,
         ]);
       }
-      device.upload(tensor, file.read(name));
+      let first = 0;
+      for (const bytes of file.chunks(name)) {
+        const piece = tensor.view(first, [bytes.length / BYTES_PER_ELEMENT.f32]);
+        device.upload(piece, bytes);
+        first += piece.size;
+      }
     }
   }
   const { updates, lossScale: scale } = checkpoint.state as {
