@@ -70,6 +70,8 @@ export interface StageMemory {
   gradients: number;
   /** All activation arenas. */
   activations: number;
+  /** What a checkpointed block computes again: one for all micro-batches, as one runs at a time. */
+  recomputed: number;
   /** Gradients of activations, logits chunk and other temporaries. */
   workspace: number;
 }
@@ -94,6 +96,7 @@ export class Stage {
   readonly #device: Device;
   readonly #forward: Forward;
   readonly #arenas: Arena[];
+  readonly #recomputed: Arena | undefined;
   readonly #pool: Pool;
   readonly #losses: { ce: Tensor; z: Tensor } | undefined;
   readonly #slots = new Map<number, Slot>();
@@ -119,6 +122,7 @@ export class Stage {
       { length: slots },
       () => new Arena(region(memory && memory.activations / slots)),
     );
+    if (spec.checkpointing) this.#recomputed = new Arena(region(memory?.recomputed));
     this.#pool = new Pool(region(memory?.workspace));
     this.#losses = this.isLast
       ? { ce: device.tensor([M, B * S], "f32"), z: device.tensor([M, B * S], "f32") }
@@ -191,6 +195,7 @@ export class Stage {
       weights,
       gradients,
       activations: arena * this.#arenas.length,
+      recomputed: this.#recomputed?.peakBytes ?? 0,
       workspace: this.#pool.peakBytes,
     };
   }
@@ -206,7 +211,7 @@ export class Stage {
     if (used) this.#finishTransfers(used);
     const arena = this.#arenas[index];
     arena.reset();
-    const tape = new Tape(this.#device, arena, this.#pool, "train");
+    const tape = new Tape(this.#device, arena, this.#pool, "train", this.#recomputed);
     const input = io.load(micro);
     const batch = uploadBatch(tape, input, causalSpans(input, this.spec.model.spanRule));
     this.#slots.set(index, { arena, tape, micro, input, batch, transfers: [] });

@@ -51,13 +51,20 @@ export class Tape {
   #gradients = new Map<Tensor, Tensor>();
   #deferred: { run: () => void; keeps: Tensor[] }[] = [];
   #weightGradients: WeightGradients = "now";
+  readonly #segments: Arena;
 
-  /** An empty tape over the given memory. */
-  constructor(device: Device, arena: Arena, pool: Pool, mode: TapeMode) {
+  /**
+   * An empty tape over the given memory.
+   *
+   * @param segments Holds what a checkpointed segment computes until it ends; tapes of which one runs
+   * at a time may share it
+   */
+  constructor(device: Device, arena: Arena, pool: Pool, mode: TapeMode, segments: Arena = arena) {
     this.device = device;
     this.arena = arena;
     this.pool = pool;
     this.mode = mode;
+    this.#segments = segments;
   }
 
   /** The native ops. */
@@ -169,22 +176,23 @@ export class Tape {
    */
   checkpoint(input: Tensor, segment: (tape: Tape, input: Tensor) => Tensor): Tensor {
     if (this.mode === "inference") return segment(this, input);
+    const { device, pool } = this;
     const output = this.like(input);
-    const mark = this.arena.mark();
-    const result = segment(new Tape(this.device, this.arena, this.pool, "inference"), input);
-    this.device.copy(output, result);
-    this.arena.reset(mark);
+    const arena = this.#segments;
+    const mark = arena.mark();
+    device.copy(output, segment(new Tape(device, arena, pool, "inference"), input));
+    arena.reset(mark);
     return this.record(output, (dy) => {
-      const again = this.arena.mark();
-      const tape = new Tape(this.device, this.arena, this.pool, "train");
+      const again = arena.mark();
+      const tape = new Tape(device, arena, pool, "train");
       tape.passGradient(segment(tape, input), dy);
       tape.backward("now"); // deferring would keep the activations that checkpointing saves
       const dx = tape.takeGradient(input);
       if (dx) {
         this.passGradient(input, dx);
-        this.pool.release(dx);
+        pool.release(dx);
       }
-      this.arena.reset(again);
+      arena.reset(again);
     });
   }
 }

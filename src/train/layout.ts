@@ -23,9 +23,15 @@ export interface RankMemory extends StageMemory {
   tables: number;
 }
 
-/** A line of the table that is printed; the workspace there holds the tables too. */
+/** A line of the table that is printed, with what else there is beside its nearest kin. */
 export function memoryRow(stage: number, memory: RankMemory): MemoryRow {
-  return { stage, ...memory, workspace: memory.workspace + memory.tables };
+  const { activations, recomputed, workspace, tables } = memory;
+  return {
+    stage,
+    ...memory,
+    activations: activations + recomputed,
+    workspace: workspace + tables,
+  };
 }
 
 /** The stage `p` of a run whose stages have `parts` layers. */
