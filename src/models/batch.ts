@@ -27,11 +27,11 @@ export interface Spans {
 /**
  * Causal attention inside each sample. Padding on the right sees the whole sample before it (what a
  * causal mask with hidden padding gives; it counts in the seed's z-loss), padding on the left nothing.
- * With a window, a token sees that many keys at most, its own included.
+ * `rule` tells what a family does differently; padding of a row with several samples sees the last.
  */
 export function causalSpans(
   { B, S, segments }: Omit<HostBatch, "ids">,
-  { window = Infinity }: SpanRule = {},
+  { window = Infinity, positions: origin, padding }: SpanRule = {},
 ): Spans {
   const positions = new Int32Array(B * S);
   const begin = new Int32Array(B * S);
@@ -47,6 +47,8 @@ export function causalSpans(
       }
       begin[n] = Math.max(first, Math.min(last, t + 1 - window));
       end[n] = last;
+      if (origin === "row") positions[n] = t;
+      if (padding === "sees the row" && last > 0 && segments[n] === 0) end[n] = S;
     }
   }
   return { positions, begin, end };

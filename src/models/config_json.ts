@@ -45,10 +45,20 @@ export function requireFalse(config: ModelConfig, key: string): void {
   if (readBoolean(config, key, false)) refuse(key, "false, which is all that is supported", true);
 }
 
-/** Refuses a model that needs what any `key` but 0 switches on. */
+/** Refuses a model that needs what any value of `key` but `only` switches on. */
+export function requireValue<T extends number | boolean>(
+  config: ModelConfig,
+  key: string,
+  only: T,
+  fallback: T,
+): void {
+  const value = config[key] ?? fallback;
+  if (value !== only) refuse(key, `${only}, which is all that is supported`, value);
+}
+
+/** Refuses a model that drops out activations with the probability `key`. */
 export function requireZero(config: ModelConfig, key: string): void {
-  const value = config[key] ?? 0;
-  if (value !== 0) refuse(key, "0, which is all that is supported", value);
+  requireValue(config, key, 0, 0);
 }
 
 /** One of `allowed`; `fallback` when the key is absent or null. */

@@ -23,6 +23,10 @@ export interface DeviceBatch {
 export interface SpanRule {
   /** Keys that a token sees at most, its own included; undefined for no limit. */
   window?: number | undefined;
+  /** Whether positions count from the beginning of the row, padding included; else of the sample. */
+  positions?: "row" | undefined;
+  /** Whether padding on the right sees all of its row; else the sample before it. */
+  padding?: "sees the row" | undefined;
 }
 
 /** The parameters of one layer, by the names it declared. */

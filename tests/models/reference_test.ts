@@ -14,6 +14,7 @@ const MODELS = [
   { name: "bloom", dirs: ["hf", "hf_bin", "hf_bin_legacy"] },
   { name: "bloom_h6", dirs: ["hf"] },
   { name: "bloom_post", dirs: ["hf"] },
+  { name: "chatglm3", dirs: ["hf", "hf_bin"] },
   { name: "qwen2", dirs: ["hf"] },
   { name: "mistral", dirs: ["hf"] },
 ];
@@ -21,6 +22,8 @@ const MODELS = [
 interface Expected {
   losses: { right: Record<string, number>; left: Record<string, number> };
   aux_max_z_loss_weight: number;
+  /** Norm of each gradient; where it is missing, expected.safetensors holds all gradients. */
+  grad_norm?: Record<string, { each: Record<string, number> }>;
 }
 
 function readF32(path: string): Map<string, Float32Array> {
@@ -113,6 +116,12 @@ for (const { name, dirs } of MODELS) {
           const size = theirs.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
           const worst = maxDifference(ours, theirs, () => true);
           assert(worst <= 1e-4 * size, `${key} differs by ${worst} of ${size}`);
+        }
+        for (
+          const [key, theirs] of Object.entries(expected.grad_norm?.[`right.${kind}`].each ?? {})
+        ) {
+          const ours = Math.sqrt(tensors.get(`grad.${key}`)!.reduce((sum, g) => sum + g * g, 0));
+          assert(Math.abs(ours - theirs) <= 1e-4 * theirs, `${key}: norm ${ours}, not ${theirs}`);
         }
       });
     }

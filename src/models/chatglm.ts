@@ -1,0 +1,136 @@
+/** ChatGLM3: llama's block with multi-query groups and half rotary heads. @see arXiv:2406.12793 @module */
+import type { Device } from "../tensor/device.ts";
+import { swiglu } from "../tensor/ops/activation.ts";
+import { add } from "../tensor/ops/add.ts";
+import { attention, cachedAttention } from "../tensor/ops/attention.ts";
+import { embedding } from "../tensor/ops/embedding.ts";
+import { linear } from "../tensor/ops/linear.ts";
+import { rmsNorm } from "../tensor/ops/norm.ts";
+import { makeRopeTable, rope } from "../tensor/ops/rope.ts";
+import type { ParameterSpec } from "../tensor/parameter.ts";
+import {
+  type ModelConfig,
+  readBoolean,
+  readInteger,
+  readPositive,
+  requireFalse,
+  requireMultiple,
+  requireValue,
+  requireZero,
+} from "./config_json.ts";
+import type { Forward, ModelDescription } from "./model.ts";
+import { ropeFrequencies } from "./rope_frequencies.ts";
+
+/** config.json does not tell how the published weights were started. */
+const STD = 0.02;
+
+/**
+ * Describes a chatglm3 model.
+ *
+ * @param config config.json
+ * @throws {ConfigError} On a missing, wrong or unsupported key; the first two generations differ in
+ * keys that are checked
+ */
+export function chatglm(config: ModelConfig): ModelDescription {
+  const D = readInteger(config, "hidden_size");
+  const F = readInteger(config, "ffn_hidden_size");
+  const V = readInteger(config, "padded_vocab_size");
+  const L = readInteger(config, "num_layers");
+  const H = readInteger(config, "num_attention_heads");
+  const isGrouped = readBoolean(config, "multi_query_attention", false);
+  const G = isGrouped ? readInteger(config, "multi_query_group_num") : H;
+  requireMultiple("num_attention_heads", H, G, "multi_query_group_num");
+  const K = readInteger(config, "kv_channels");
+  requireMultiple("kv_channels", K, 4); // rope turns pairs of half the head
+  const eps = readPositive(config, "layernorm_epsilon", 1e-5);
+  const qkvBias = readBoolean(config, "add_qkv_bias", false);
+  requireValue(config, "rmsnorm", true, true);
+  requireValue(config, "post_layer_norm", true, true);
+  requireValue(config, "original_rope", true, true);
+  requireValue(config, "rope_ratio", 1, 1);
+  requireZero(config, "hidden_dropout");
+  requireZero(config, "attention_dropout");
+  requireFalse(config, "add_bias_linear");
+  requireFalse(config, "apply_residual_connection_post_layernorm");
+  requireFalse(config, "tie_word_embeddings");
+
+  const matrix = (name: string, rows: number, columns: number): ParameterSpec => ({
+    name: `${name}.weight`,
+    shape: [rows, columns],
+    init: { kind: "normal", std: STD },
+  });
+  const norm = (name: string): ParameterSpec => ({
+    name: `${name}.weight`,
+    shape: [D],
+    init: { kind: "ones" },
+  });
+  const qkv = "self_attention.query_key_value";
+  const rows = (H + 2 * G) * K;
+  const block = [
+    norm("input_layernorm"),
+    matrix(qkv, rows, D),
+    ...(qkvBias ? [{ name: `${qkv}.bias`, shape: [rows], init: { kind: "zeros" } } as const] : []),
+    matrix("self_attention.dense", D, H * K),
+    norm("post_attention_layernorm"),
+    matrix("mlp.dense_h_to_4h", 2 * F, D),
+    matrix("mlp.dense_4h_to_h", D, F),
+  ];
+
+  return {
+    family: "chatglm",
+    vocabSize: V,
+    width: D,
+    heads: H,
+    kvHeads: G,
+    headWidth: K,
+    maxPositions: readInteger(config, "seq_length", { fallback: 2048 }),
+    spanRule: { positions: "row", padding: "sees the row" },
+    layers: [
+      [matrix("word_embeddings", V, D)],
+      ...Array.from({ length: L }, () => block),
+      [norm("final_layernorm"), matrix("output_layer", V, D)],
+    ],
+    forward: (device, positions) => forward(device, positions, { H, G, K, eps, qkvBias }),
+  };
+}
+
+function forward(
+  device: Device,
+  positions: number,
+  { H, G, K, eps, qkvBias }: { H: number; G: number; K: number; eps: number; qkvBias: boolean },
+): Forward {
+  const angles = makeRopeTable(device, ropeFrequencies({}, K / 2), positions);
+  return {
+    embed: ({ tape, weights, batch }) =>
+      embedding(tape, batch.ids, weights.get("word_embeddings.weight")),
+
+    block({ tape, weights, batch, cache }, h) {
+      const shape = { B: batch.B, H, G, K };
+      const x = rmsNorm(tape, h, weights.get("input_layernorm.weight"), eps);
+      const bias = qkvBias ? weights.get("self_attention.query_key_value.bias") : undefined;
+      const qkv = rope(
+        tape,
+        linear(tape, x, weights.get("self_attention.query_key_value.weight"), bias),
+        batch.positions,
+        angles,
+        { heads: H + G, K, layout: "adjacent" },
+      );
+      const o = cache
+        ? cachedAttention(tape, qkv, batch.span, shape, cache)
+        : attention(tape, qkv, batch.span, shape);
+      const a = add(tape, h, linear(tape, o, weights.get("self_attention.dense.weight")));
+      const m = rmsNorm(tape, a, weights.get("post_attention_layernorm.weight"), eps);
+      const gates = linear(tape, m, weights.get("mlp.dense_h_to_4h.weight"));
+      return add(
+        tape,
+        a,
+        linear(tape, swiglu(tape, gates), weights.get("mlp.dense_4h_to_h.weight")),
+      );
+    },
+
+    head: ({ tape, weights }, h) => ({
+      x: rmsNorm(tape, h, weights.get("final_layernorm.weight"), eps),
+      w: weights.get("output_layer.weight"),
+    }),
+  };
+}
