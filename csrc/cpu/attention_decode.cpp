@@ -71,11 +71,19 @@ private:
   void for_tiles(const T *x, float *tile, int b, int from, int to, Run run) const {
     for (int j = from / kWidth * kWidth; j < to; j += kWidth)
       for (int g = 0; g < a.G; g++) {
-        pack(Packed<float>{tile, nullptr},
-             x + (size_t)b * a.kv_batch + (size_t)j * a.kv_stride + (size_t)g * a.K, a.kv_stride,
-             Rows{from - j, to - j}, kWidth, a.K, width);
+        const T *rows = x + (size_t)b * a.kv_batch + (size_t)j * a.kv_stride + (size_t)g * a.K;
+        prefetch(rows + (size_t)kWidth * a.kv_stride, to - j - kWidth);
+        pack(Packed<float>{tile, nullptr}, rows, a.kv_stride, Rows{from - j, to - j}, kWidth, a.K,
+             width);
         run(j, g);
       }
+  }
+
+  // Asks for the same head of the next tile: a row of it is too short for the processor to foresee.
+  void prefetch(const T *rows, int count) const {
+    for (int i = 0; i < std::min(count, kWidth); i++)
+      for (int c = 0; c < a.K; c += 64 / (int)sizeof(T))
+        __builtin_prefetch(rows + (size_t)i * a.kv_stride + c, 0, 2);
   }
 
   // <q, row i of the tile> in lane i
