@@ -51,6 +51,7 @@ export interface RunOptions {
  *
  * @returns Exit status: 0, 1 when a rank failed, 2 when what the user configured is wrong, 128 + the
  * number of the signal when interrupted
+ * @throws What `onMessage` threw, once all ranks have ended
  */
 export async function runRanks(options: RunOptions): Promise<number> {
   await using run = new Run(options);
@@ -71,6 +72,7 @@ class Run implements AsyncDisposable {
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   readonly #listeners: [StopSignal, () => void][] = [];
   #interruptedBy: StopSignal | undefined;
+  #ownFault: { error: unknown } | undefined; // of the one who was told
   #isEnding = false;
   #refusals = 0;
 
@@ -101,6 +103,7 @@ class Run implements AsyncDisposable {
   /** Waits until all have ended. */
   async finish(): Promise<number> {
     await Promise.all(this.#ranks.map(async (rank) => await this.#see(await rank.ended)));
+    if (this.#ownFault) throw this.#ownFault.error;
     if (this.#failures.length === 0) {
       if (!this.#interruptedBy) return 0;
       this.#print(`llmpipe: Stopped by ${this.#interruptedBy}`);
@@ -157,7 +160,14 @@ class Run implements AsyncDisposable {
   #hear(rank: number, message: RankMessage): void {
     // The first error of a rank is its cause; it will end, which is what counts.
     if (message.type === "error" && !this.#errors.has(rank)) this.#errors.set(rank, message);
-    this.#options.onMessage?.(rank, message);
+    try {
+      this.#options.onMessage?.(rank, message);
+    } catch (error) {
+      if (this.#ownFault) return;
+      this.#ownFault = { error };
+      this.#rendezvous.stop("what it says cannot be kept");
+      this.#after(SETTLE_MS, () => this.#endAll());
+    }
   }
 
   async #see(end: RankEnd): Promise<void> {
@@ -174,7 +184,7 @@ class Run implements AsyncDisposable {
   }
 
   #fail(end: RankEnd): void {
-    if (this.#interruptedBy) return; // it ends because it was asked to
+    if (this.#interruptedBy || this.#ownFault) return; // it ends because it was asked to
     this.#failures.push(end);
     if (this.#failures.length > 1) return;
     this.#rendezvous.stop(`rank ${end.rank} failed`);

@@ -26,6 +26,12 @@ export interface StepMetrics {
   skipped: boolean;
 }
 
+/** Figures as they came through JSON, which has no infinite numbers: null stands for all of them. */
+export function readStepMetrics(values: Record<string, unknown>): StepMetrics {
+  const { loss, grad_norm, ...others } = values as unknown as StepMetrics;
+  return { ...others, loss: loss ?? NaN, grad_norm: grad_norm ?? NaN };
+}
+
 /**
  * Appends to a metrics file. Each line is written at once and whole. JSON has no infinite numbers:
  * a loss or a norm that is not finite is written as null.

@@ -24,7 +24,7 @@ export class Progress {
   readonly #screen: Screen;
   readonly #options: ProgressOptions;
   #stepSeconds: number | undefined;
-  #sincePrint = { steps: 0, seconds: 0 };
+  #sincePrint = { steps: 0, seconds: 0, skipped: 0 };
 
   /** Shows on a screen. */
   constructor(screen: Screen, options: ProgressOptions) {
@@ -35,15 +35,16 @@ export class Progress {
 
   /** A step is done. */
   step(metrics: StepMetrics): void {
-    const { step, seconds } = metrics;
+    const { step, seconds, skipped } = metrics;
     const before = this.#stepSeconds ?? seconds;
     this.#stepSeconds = before + SMOOTHING * (seconds - before);
     this.#sincePrint.steps++;
     this.#sincePrint.seconds += seconds;
+    if (skipped) this.#sincePrint.skipped++;
     const { stepsPerPrint, totalSteps } = this.#options;
     if (step % stepsPerPrint === 0 || step === totalSteps) {
       this.#screen.print(this.#line(metrics));
-      this.#sincePrint = { steps: 0, seconds: 0 };
+      this.#sincePrint = { steps: 0, seconds: 0, skipped: 0 };
     }
     this.#screen.redraw(this.#bar(step, metrics));
   }
@@ -55,14 +56,15 @@ export class Progress {
 
   /** Begins as DeepSpeed's line does, which scripts look for. */
   #line(metrics: StepMetrics): string {
-    const { step, loss, lr, grad_norm, tokens_per_second, skipped } = metrics;
-    const { steps, seconds } = this.#sincePrint;
+    const { step, loss, lr, grad_norm, loss_scale, tokens_per_second } = metrics;
+    const { steps, seconds, skipped } = this.#sincePrint;
     const iteration = seconds / steps;
     const samples = this.#options.samplesPerStep / iteration;
     return `steps: ${step} loss: ${loss.toFixed(4)} iter time (s): ${iteration.toFixed(3)} ` +
       `samples/sec: ${samples.toFixed(3)} lr: ${lr.toExponential(3)} ` +
       `grad norm: ${grad_norm.toFixed(3)} tokens/sec: ${formatCount(tokens_per_second)} ` +
-      `left: ${formatDuration(this.#secondsLeft(step))}${skipped ? " skipped" : ""}`;
+      `left: ${formatDuration(this.#secondsLeft(step))}` +
+      (skipped ? ` skipped: ${skipped} of ${steps} (overflow, loss scale ${loss_scale})` : "");
   }
 
   #bar(step: number, metrics?: StepMetrics): string {

@@ -5,14 +5,14 @@ import { readTrainerState } from "../checkpoint/trainer_state.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { loadConfig, type TrainConfig } from "../config/load.ts";
 import type { PrepareProgress } from "../data/prepare_dataset.ts";
-import { writeTextDurably } from "../formats/file_bytes.ts";
+import { nameFile, writeTextDurably } from "../formats/file_bytes.ts";
 import type { RankMessage } from "../launch/messages.ts";
 import { runRanks } from "../launch/supervisor.ts";
 import { formatBytes } from "../monitor/format_bytes.ts";
 import { Log } from "../monitor/log.ts";
 import { availableMemory } from "../monitor/available_memory.ts";
 import { type MemoryRow, memoryTable, totalBytes } from "../monitor/memory_table.ts";
-import { MetricsWriter, type StepMetrics } from "../monitor/metrics.ts";
+import { MetricsWriter, readStepMetrics } from "../monitor/metrics.ts";
 import { Progress } from "../monitor/progress.ts";
 import { Screen, stderrTerminal } from "../monitor/terminal.ts";
 import { rateSpec, scheduleWarning } from "../optim/lr_schedule.ts";
@@ -98,7 +98,6 @@ async function superviseWithRestarts(
       return 0;
     }
     const status = await supervise(config, run, { resume, done }, program, display);
-    removeUnfinished(config.save_path);
     if (status !== 1 || restarts >= config.max_restarts) return status;
     resume = findLatest(config.save_path)?.dir ?? resume;
     log.warn(`Restart ${restarts + 1} of ${config.max_restarts}`);
@@ -114,29 +113,38 @@ async function supervise(
 ): Promise<number> {
   const planPath = join(config.save_path, "run.json");
   writeTextDurably(planPath, JSON.stringify({ ...plan, resume }, null, 1));
-  using metrics = new MetricsWriter(join(config.save_path, "metrics.jsonl"), { afterStep: done });
+  const metricsPath = join(config.save_path, "metrics.jsonl");
+  using metrics = new MetricsWriter(metricsPath, { afterStep: done });
   const progress = new Progress(screen, {
     totalSteps: plan.steps,
     doneSteps: done,
     stepsPerPrint: config.steps_per_print,
     samplesPerStep: config.train_batch_size,
   });
-  const status = await runRanks({
-    worldSize: config.worldSize,
-    command: () => [...program, "rank", planPath],
-    ...(config.threads ? { threads: config.threads } : {}),
-    onMessage: (_, message) => hear(message),
-    onLine: (rank, _, line) => screen.print(config.worldSize > 1 ? `[rank ${rank}] ${line}` : line),
-    print: (text) => screen.print(text),
-  });
-  progress.finish();
-  return status;
+  try {
+    return await runRanks({
+      worldSize: config.worldSize,
+      command: () => [...program, "rank", planPath],
+      ...(config.threads ? { threads: config.threads } : {}),
+      onMessage: (_, message) => hear(message),
+      onLine: (rank, _, line) =>
+        screen.print(config.worldSize > 1 ? `[rank ${rank}] ${line}` : line),
+      print: (text) => screen.print(text),
+    });
+  } finally {
+    progress.finish();
+    removeUnfinished(config.save_path);
+  }
 
   function hear(message: RankMessage): void {
     if (message.type === "log") return log.write(message.level, message.text);
     if (message.type !== "metrics") return;
-    const step = message.values as unknown as StepMetrics;
-    metrics.write(step);
+    const step = readStepMetrics(message.values);
+    try {
+      metrics.write(step);
+    } catch (error) {
+      throw nameFile(metricsPath, error);
+    }
     progress.step(step);
     if (step.step === done + 1) {
       log.info(

@@ -79,6 +79,7 @@ export function configFile(savePath: string, { config = {}, edit = (yaml) => yam
     save_path: savePath,
     max_seq_len: 16,
     n_epoches: 2,
+    threads: 1,
     train_micro_batch_size_per_gpu: 1,
     gradient_accumulation_steps: 2,
     optimizer: { type: "AdamW", params: { lr: 1e-3 } },

@@ -32,6 +32,7 @@ async function withRun(
     save_path: savePath,
     max_seq_len: 16,
     n_epoches: 1_000_000,
+    threads: 1,
     train_micro_batch_size_per_gpu: 1,
     gradient_accumulation_steps: 2,
     optimizer: { type: "AdamW", params: { lr: 1e-3 } },

@@ -34,6 +34,7 @@ function configOf({ dtype, dims, schedule, use_grad_ckpt = false }: Topology) {
     model_path: INIT,
     max_seq_len: 32,
     n_epoches: 1,
+    threads: 1,
     train_micro_batch_size_per_gpu: 2,
     gradient_accumulation_steps: 4,
     optimizer: { type: "AdamW", params: { lr: 1e-3 } },

@@ -223,6 +223,7 @@ Deno.test("a step on packed rows has the loss and gradient norm of the same samp
         model_path: INIT,
         max_seq_len: S,
         n_epoches: 1,
+        threads: 1,
         packing,
         train_micro_batch_size_per_gpu: 1,
         gradient_accumulation_steps: rows,
