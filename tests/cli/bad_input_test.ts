@@ -19,6 +19,8 @@ import {
   modelDir,
   right,
   start,
+  withData,
+  withModel,
   withSample,
   withTokenizer,
 } from "./refusals.ts";
@@ -96,36 +98,32 @@ expectRefused("a wrong configuration names key, requirement, value and place", (
 
 expectRefused("a model that is not there, or not a model, is refused before the run", () => {
   const noConfig = modelDir((_, config) => delete config.model_type);
-  const inTrain = (model_path: string, ...says: string[]): Case => ({
-    config: { model_path },
-    says,
-  });
   return {
-    "no directory": inTrain(at("nowhere"), "DIR/nowhere", "no such directory"),
-    "no config.json": inTrain(noConfig, `${noConfig}/config.json`, "no such file"),
+    "no directory": withModel(at("nowhere"), "DIR/nowhere", "no such directory"),
+    "no config.json": withModel(noConfig, `${noConfig}/config.json`, "no such file"),
     "no config.json, generate": {
       args: ["generate", "--model-path", noConfig, "--prompt", "x"],
       says: [`${noConfig}/config.json`],
     },
-    "config.json is not JSON": inTrain(
+    "config.json is not JSON": withModel(
       modelDir((dir, config) => {
         delete config.model_type;
         Deno.writeTextFileSync(join(dir, "config.json"), '{"a": ');
       }),
       "config.json: ",
     ),
-    "another family": inTrain(
+    "another family": withModel(
       modelDir((_, config) => config.model_type = "gptx"),
       "model_type must be one of ",
       '"gptx"',
       "/config.json)",
     ),
-    "a missing key": inTrain(
+    "a missing key": withModel(
       modelDir((_, config) => delete config.num_attention_heads),
       "num_attention_heads must be an integer of at least 1: it is missing (",
       "/config.json)",
     ),
-    "a wrong key": inTrain(
+    "a wrong key": withModel(
       modelDir((_, config) => config.hidden_size = "48"),
       'hidden_size must be an integer of at least 1: current value is "48"',
     ),
@@ -140,10 +138,6 @@ expectRefused("a model that is not there, or not a model, is refused before the 
 });
 
 expectRefused("weights that do not fit are refused by their headers, before the run", () => {
-  const inTrain = (model_path: string, ...says: string[]): Case => ({
-    config: { model_path },
-    says,
-  });
   const weights = (dir: string) => join(dir, "model.safetensors");
   const truncated = modelDir((dir) => Deno.truncateSync(weights(dir), 100_000));
   const sharded = modelDir((dir) => {
@@ -158,21 +152,24 @@ expectRefused("weights that do not fit are refused by their headers, before the 
     );
   });
   return {
-    "no weights": inTrain(
+    "no weights": withModel(
       modelDir((dir) => Deno.removeSync(weights(dir))),
       "Cannot find a model in",
       "it must hold model.safetensors",
     ),
-    "cut short": inTrain(truncated, "model.safetensors", "97864 bytes", "243648"),
-    "not safetensors": inTrain(
+    "cut short": withModel(truncated, "model.safetensors", "97864 bytes", "243648"),
+    "not safetensors": withModel(
       modelDir((dir) => Deno.writeTextFileSync(weights(dir), "hello world")),
       "model.safetensors as its header must",
     ),
-    "an empty file": inTrain(
+    "an empty file": withModel(
       modelDir((dir) => Deno.truncateSync(weights(dir), 0)),
       "model.safetensors",
     ),
-    "a missing shard": inTrain(sharded, "model-00002-of-00002.safetensors: there is no such file"),
+    "a missing shard": withModel(
+      sharded,
+      "model-00002-of-00002.safetensors: there is no such file",
+    ),
     "a missing shard, convert": {
       args: ["convert", "hg_to_pp", "--input-path", sharded, "--save-path", "SAVE/new"],
       says: ["model-00002-of-00002.safetensors: there is no such file"],
@@ -183,16 +180,16 @@ expectRefused("weights that do not fit are refused by their headers, before the 
     },
     "no file, inspect": { args: ["inspect", "DIR/none"], says: ["DIR/none"] },
     "cut short, inspect": { args: ["inspect", truncated], says: ["model.safetensors"] },
-    "other shapes": inTrain(
+    "other shapes": withModel(
       modelDir((_, config) => config.intermediate_size = 100),
       "1.mlp.gate_proj.weight of",
       "config.json makes it [100, 48]: current shape is [96, 48]",
     ),
-    "a tensor missing": inTrain(
+    "a tensor missing": withModel(
       modelDir((_, config) => config.num_hidden_layers = 3),
       "model.layers.2.self_attn.q_proj.weight",
     ),
-    "a tensor left over": inTrain(
+    "a tensor left over": withModel(
       modelDir((_, config) => config.num_hidden_layers = 1),
       "this llama model has no tensor named model.layers.1.",
     ),
@@ -216,12 +213,11 @@ Deno.test("a layer file that is missing or damaged is refused before the run", a
 });
 
 expectRefused("a broken sample is named by file, line, index and field", () => {
-  const inTrain = (data_path: string, ...says: string[]): Case => ({ config: { data_path }, says });
   const tokens = (fields: Record<string, unknown>) => JSON.stringify({ type: "tokens", ...fields });
   const beyond = withSample(tokens({ input_ids: [5, 200, 3] }));
   const broken = withSample('{"type":"tokens","input_ids":[5,');
   return {
-    "a token beyond the vocabulary": inTrain(
+    "a token beyond the vocabulary": withData(
       beyond,
       `sample [16] of ${beyond} (line 17): field "input_ids[1]"`,
       "below the vocabulary size 200, but is 200",
@@ -230,38 +226,38 @@ expectRefused("a broken sample is named by file, line, index and field", () => {
       args: ["data", right({ data_path: beyond })],
       says: [`sample [16] of ${beyond} (line 17)`],
     },
-    "not JSON": inTrain(broken, `element [16] of ${broken} (line 17, byte`),
+    "not JSON": withData(broken, `element [16] of ${broken} (line 17, byte`),
     "not JSON, data --dump": {
       args: ["data", "--dump", right({ data_path: broken })],
       says: [`element [16] of ${broken} (line 17, byte`],
     },
-    "no text": inTrain(
+    "no text": withData(
       withSample('{"type":"instruct","instruct":"x","input":3,"output":"y"}'),
       "(line 17)",
       'field "input" must be text',
     ),
-    "another type": inTrain(
+    "another type": withData(
       withSample('{"type":"instuct","output":"y"}'),
       'field "type"',
       'did you mean "instruct"?',
     ),
-    "a missing field": inTrain(
+    "a missing field": withData(
       withSample('{"type":"pretrain","txt":"y"}'),
       'field "text"',
       '"txt"',
     ),
-    "labels of another length": inTrain(
+    "labels of another length": withData(
       withSample(tokens({ input_ids: [5, 3], labels: [5] })),
       'field "labels" must be as long as input_ids (2)',
     ),
-    "no samples": inTrain(dataFile(""), "the data file holds no samples"),
-    "an empty array": inTrain(dataFile("[]"), "the data file holds no samples"),
-    "nothing to learn": inTrain(
+    "no samples": withData(dataFile(""), "the data file holds no samples"),
+    "an empty array": withData(dataFile("[]"), "the data file holds no samples"),
+    "nothing to learn": withData(
       dataFile(tokens({ input_ids: [5, 3], labels: [-100, -100] })),
       "no token of its 1 samples takes loss",
     ),
-    "no such file": inTrain(at("nodata"), "data_path DIR/nodata: there is no such file"),
-    "a directory": inTrain(INIT, "it must be a file"),
+    "no such file": withData(at("nodata"), "data_path DIR/nodata: there is no such file"),
+    "a directory": withData(INIT, "it must be a file"),
   };
 });
 

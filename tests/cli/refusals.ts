@@ -93,6 +93,18 @@ export function configFile(savePath: string, { config = {}, edit = (yaml) => yam
 /** A configuration for a command that writes no save path. */
 export const right = (config = {}) => configFile(at("unused"), { config, says: [] });
 
+/** Training with another model. */
+export const withModel = (model_path: string, ...says: string[]): Case => ({
+  config: { model_path },
+  says,
+});
+
+/** Training on other data. */
+export const withData = (data_path: string, ...says: string[]): Case => ({
+  config: { data_path },
+  says,
+});
+
 /** A grid of ranks, and the layers of its stages. */
 export const grid = (dims: number[], parts?: number[]) => ({
   process_topology: { axes: ["pipe", "data"], dims },
