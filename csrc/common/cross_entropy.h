@@ -1,7 +1,7 @@
 // Cross-entropy and the z-loss of one row of logits x, of which m is the largest.
 //
-// Everything is in terms of log_sum = log sum_V exp(x - m) = lse - m, as x may be large and lse would
-// have lost the digits that its differences need.
+// Everything is in terms of log_sum = log sum_V exp(x - m) = lse - m, as x may be large and lse
+// would have lost the digits that its differences need.
 #ifndef LLMPIPE_COMMON_CROSS_ENTROPY_H
 #define LLMPIPE_COMMON_CROSS_ENTROPY_H
 

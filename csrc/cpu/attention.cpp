@@ -10,10 +10,12 @@ void check(const Attention &a) {
   LP_CHECK(a.B >= 0 && a.Tq >= 0 && a.Tk >= 0, "B, Tq and Tk must be >= 0, found %d, %d, %d", a.B,
            a.Tq, a.Tk);
   LP_CHECK(a.K >= 0 && a.K <= 256, "K must be in 0..256, found %d", a.K);
-  LP_CHECK(a.G >= 1 && a.H >= 0 && a.H % a.G == 0, "H must be a multiple of G, found H = %d, G = %d",
-           a.H, a.G);
-  LP_CHECK(a.q_stride >= a.H * a.K, "q_stride must be >= H*K = %d, found %d", a.H * a.K, a.q_stride);
-  LP_CHECK(a.o_stride >= a.H * a.K, "o_stride must be >= H*K = %d, found %d", a.H * a.K, a.o_stride);
+  LP_CHECK(a.G >= 1 && a.H >= 0 && a.H % a.G == 0,
+           "H must be a multiple of G, found H = %d, G = %d", a.H, a.G);
+  LP_CHECK(a.q_stride >= a.H * a.K, "q_stride must be >= H*K = %d, found %d", a.H * a.K,
+           a.q_stride);
+  LP_CHECK(a.o_stride >= a.H * a.K, "o_stride must be >= H*K = %d, found %d", a.H * a.K,
+           a.o_stride);
   LP_CHECK(a.kv_stride >= a.G * a.K, "kv_stride must be >= G*K = %d, found %d", a.G * a.K,
            a.kv_stride);
 }
@@ -36,7 +38,8 @@ void forward(lp_ctx *ctx, const Attention &shape, const T *q, const T *k, const 
 
 template <class T>
 void backward(lp_ctx *ctx, const Attention &shape, const AttentionGradients &strides, const T *d_o,
-              const T *q, const T *k, const T *v, const T *o, const float *lse, T *dq, T *dk, T *dv) {
+              const T *q, const T *k, const T *v, const T *o, const float *lse, T *dq, T *dk,
+              T *dv) {
   if constexpr (std::is_same_v<T, bf16>)
     if (attention_backward_bf16(ctx, shape, strides, d_o, q, k, v, o, lse, dq, dk, dv)) return;
   AttentionBackward<F32, T>(shape, strides, d_o, q, k, v, o, lse, dq, dk, dv).run(ctx);
@@ -52,7 +55,8 @@ void check_limits(const Attention &a) {
                "begin and end must be in 0..Tk = %d, found %d and %d at [%d, %d]", a.Tk, begin, end,
                b, t);
       LP_CHECK(t == 0 || (begin >= a.begin[i - 1] && end >= a.end[i - 1]),
-               "begin and end must not shrink along a sequence, found %d..%d after %d..%d at [%d, %d]",
+               "begin and end must not shrink along a sequence, found %d..%d after %d..%d at "
+               "[%d, %d]",
                begin, end, a.begin[i - 1], a.end[i - 1], b, t);
     }
 }

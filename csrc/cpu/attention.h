@@ -1,9 +1,9 @@
 // What the attention kernels share: the shape of the problem, blocks of queries and packed tiles.
 //
 // Queries are the lanes of vectors, keys are rows: scores of a tile are S^T [keys, lanes], outputs
-// O^T [K, lanes]. Then the maximum and the sum over keys are vertical, each query has its own limits
-// in its own lane, and K and V are read as they lie in memory. Only q, do, o and dq are transposed,
-// once per block of queries.
+// O^T [K, lanes]. Then the maximum and the sum over keys are vertical, each query has its own
+// limits in its own lane, and K and V are read as they lie in memory. Only q, do, o and dq are
+// transposed, once per block of queries.
 //
 // Tiles are made of words (tile_product.h). A matrix [rows, cols] of the f32 arithmetic has one
 // packed form; where a word holds two elements there are two: `along` with pairs of columns, for
@@ -128,8 +128,8 @@ template <class Run> void for_runs(const Span *spans, int vectors, Run run) {
 
 // ---- Packing: T in memory to words and back; columns K .. width - 1 become 0
 
-// The packed forms of a matrix; one and the same for f32. Row strides: width / kElements words along,
-// width words across, where a row is kElements rows of the matrix.
+// The packed forms of a matrix; one and the same for f32. Row strides: width / kElements words
+// along, width words across, where a row is kElements rows of the matrix.
 template <class Word> struct Packed {
   Word *along, *across;
 };

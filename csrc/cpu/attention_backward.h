@@ -4,9 +4,9 @@
 //   dv += p do           dk += ds q      dq^T += k^T ds
 //
 // A unit is one key/value head of one sequence; its dk and dv are sums over all its query heads and
-// blocks. So that few units keep many threads busy, these blocks are dealt to kMostParts sums at most,
-// which are added up in order. How many depends on the shape alone: the same bits for any number of
-// threads.
+// blocks. So that few units keep many threads busy, these blocks are dealt to kMostParts sums at
+// most, which are added up in order. How many depends on the shape alone: the same bits for any
+// number of threads.
 #ifndef LLMPIPE_CPU_ATTENTION_BACKWARD_H
 #define LLMPIPE_CPU_ATTENTION_BACKWARD_H
 
@@ -119,8 +119,8 @@ private:
     const int padded = std::min(rows, keys - j);
     const size_t at = (size_t)b * a.kv_batch + (size_t)j * a.kv_stride + (size_t)g * a.K;
     const size_t to = (size_t)j * width / kElements;
-    pack(Packed<Word>{unit.k.along + to, unit.k.across + to}, k + at, a.kv_stride, seen, padded, a.K,
-         width);
+    pack(Packed<Word>{unit.k.along + to, unit.k.across + to}, k + at, a.kv_stride, seen, padded,
+         a.K, width);
     pack(Packed<Word>{unit.v.along + to, nullptr}, v + at, a.kv_stride, seen, padded, a.K, width);
   }
 
@@ -128,7 +128,8 @@ private:
     const int b = index / a.G, g = index % a.G;
     const size_t matrix = (size_t)keys * width;
     for (int j = first; j < std::min(first + rows, a.Tk); j++) {
-      const size_t to = (size_t)b * strides.kv_batch + (size_t)j * strides.kv_stride + (size_t)g * a.K;
+      const size_t to =
+          (size_t)b * strides.kv_batch + (size_t)j * strides.kv_stride + (size_t)g * a.K;
       float *dk_row = unit.sums + (size_t)j * width, *dv_row = dk_row + matrix;
       for (int part = 1; part < parts; part++)
         for (int c = 0; c < width; c++) {
@@ -182,8 +183,8 @@ private:
                                                  scratch.d_o.across + query, width, dv_sum + to,
                                                  width, rows, width / kWidth, queries);
         multiply_tile<Arithmetic, Earlier::Kept>(scratch.ds.along + from, kLanes / kElements, 1,
-                                                 scratch.q.across + query, width, dk_sum + to, width,
-                                                 rows, width / kWidth, queries);
+                                                 scratch.q.across + query, width, dk_sum + to,
+                                                 width, rows, width / kWidth, queries);
       });
     }
     std::fill(scratch.factor, scratch.factor + kLanes, a.scale);

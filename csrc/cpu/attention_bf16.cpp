@@ -1,6 +1,7 @@
-// Attention of bf16 by the instructions that multiply it as such (AVX512_BF16), at twice the rate of
-// f32. q, k, v and do enter as they are; p and ds are rounded to bf16 before they are multiplied, as
-// on GPUs. Sums and statistics are f32. Compiled for a processor that has them, called if this one has.
+// Attention of bf16 by the instructions that multiply it as such (AVX512_BF16), at twice the rate
+// of f32. q, k, v and do enter as they are; p and ds are rounded to bf16 before they are
+// multiplied, as on GPUs. Sums and statistics are f32. Compiled for a processor that has them,
+// called if this one has.
 #include "cpu/simd.h"
 
 #if defined(__AVX512BW__)
@@ -37,8 +38,8 @@ struct Bf16Pairs {
 bool supported() { return __builtin_cpu_supports("avx512bf16"); }
 } // namespace
 
-static void pack(Packed<uint32_t> to, const bf16 *x, size_t stride, Rows rows, int padded_rows, int K,
-                 int width) {
+static void pack(Packed<uint32_t> to, const bf16 *x, size_t stride, Rows rows, int padded_rows,
+                 int K, int width) {
   static constexpr bf16 kZeros[256] = {};
   for (int i = 0; i < padded_rows; i += 2) {
     const bf16 *x0 = rows.has(i) ? x + (size_t)i * stride : kZeros;

@@ -1,8 +1,9 @@
 // Attention of a few queries to many keys, as in generation: bound by reading the cache once.
 //
-// Keys are cut into parts of kPart; a thread takes the part of all heads, whose rows lie side by side
-// in memory, and leaves a maximum, a sum and an output of each query row. These are merged in order.
-// The parts depend on nothing but the number of keys: the same bits for any number of threads.
+// Keys are cut into parts of kPart; a thread takes the part of all heads, whose rows lie side by
+// side in memory, and leaves a maximum, a sum and an output of each query row. These are merged in
+// order. The parts depend on nothing but the number of keys: the same bits for any number of
+// threads.
 #include "cpu/attention.h"
 
 namespace lp {
@@ -14,7 +15,8 @@ template <class T> class AttentionDecode {
 public:
   AttentionDecode(const Attention &shape, const T *q, const T *k, const T *v, T *o, float *lse)
       : a(shape), q(q), k(k), v(v), o(o), lse(lse), width(packed_width<F32>(a.K)),
-        rows(a.H * a.Tq), parts((a.Tk + kPart - 1) / kPart), part_size((size_t)rows * width + (size_t)round_up(2 * rows, kWidth)),
+        rows(a.H * a.Tq), parts((a.Tk + kPart - 1) / kPart),
+        part_size((size_t)rows * width + (size_t)round_up(2 * rows, kWidth)),
         scratch_size((size_t)rows * (width + kPart) + (size_t)kWidth * width) {}
 
   void run(lp_ctx *ctx) {
@@ -66,7 +68,8 @@ private:
     });
   }
 
-  // Calls run(j, g) with tile [kWidth, width] = x[b, j .. j + kWidth - 1, g, :], zero outside from..to.
+  // Calls run(j, g) with tile [kWidth, width] = x[b, j .. j + kWidth - 1, g, :], which is 0 outside
+  // from..to.
   template <class Run>
   void for_tiles(const T *x, float *tile, int b, int from, int to, Run run) const {
     for (int j = from / kWidth * kWidth; j < to; j += kWidth)

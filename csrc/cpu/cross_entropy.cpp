@@ -1,7 +1,7 @@
 // Cross-entropy. Formulas: common/cross_entropy.h
 //
-// A thread takes whole rows: one pass for the maximum, which reads memory, one for the sum and one for
-// the gradient, which read what the second-level cache has kept. An f32 gradient first receives
+// A thread takes whole rows: one pass for the maximum, which reads memory, one for the sum and one
+// for the gradient, which read what the second-level cache has kept. An f32 gradient first receives
 // exp(x - m), so that the last pass only scales.
 #include "common/cross_entropy.h"
 
@@ -92,8 +92,8 @@ template <class In, class Out> void gradient(const In *x, Out *dx, int V, float 
 }
 
 template <class In, class Out>
-void cross_entropy_row(const In *x, int target, float *loss, float *z, float z_scale, Out *dx, int V,
-                       float ce_scale) {
+void cross_entropy_row(const In *x, int target, float *loss, float *z, float z_scale, Out *dx,
+                       int V, float ce_scale) {
   constexpr bool keeps = sizeof(Out) == sizeof(float);
   const float ce = target < 0 ? 0 : ce_scale;
   Largest m{0, 0};

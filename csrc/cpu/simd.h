@@ -58,7 +58,7 @@ LP_HD float max(vf x) {
 
 // 2^x for x < 127.5; 0 below -126.5, denormals have no place here; nan for nan. Within 1.2 ulp.
 LP_HD vf exp2(vf x) {
-  const float magic = 12582912.0f; // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+  const float magic = 12582912.0f; // 1.5 * 2^23: added, it leaves the nearest integer in low bits
   x = max(splat(-127.0f), x);
   const vf shifted = x + magic;
   const vf r = x - (shifted - magic); // [-1/2, 1/2]

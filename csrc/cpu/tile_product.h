@@ -3,8 +3,9 @@
 //   C[r][c] = sum_i A[r, i] * B[i][c]        r: broadcast,  c: lanes of vectors,  i: inner
 //
 // A is read element by element at any two strides, so it never needs a transposed copy. A block of
-// rows x vectors of C stays in registers over the whole inner loop: 16 with AVX-512 (of 32), 12 below
-// (of 16), enough to hide the latency of the multiply-add, with fewer loads than multiply-adds.
+// rows x vectors of C stays in registers over the whole inner loop: 16 with AVX-512 (of 32), 12
+// below (of 16), enough to hide the latency of the multiply-add, with fewer loads than
+// multiply-adds.
 #ifndef LLMPIPE_CPU_TILE_PRODUCT_H
 #define LLMPIPE_CPU_TILE_PRODUCT_H
 
@@ -20,7 +21,8 @@ constexpr int kRowStep = 8;                    // rows of C are a multiple of it
 // What becomes of the earlier C, after which the product is added.
 enum class Earlier { Dropped, Kept, Scaled };
 
-// Arithmetic of f32 elements. Another one may put several elements of the inner dimension in a word.
+// Arithmetic of f32 elements. Another one may put several elements of the inner dimension in one
+// word.
 struct F32 {
   typedef float Word; // what one step of the inner loop reads of A, and of each lane of B
   static constexpr int kElements = 1; // of a word
