@@ -1,4 +1,5 @@
-// Activation functions and their derivatives.
+// Activation functions and their derivatives. F is float, or a vector of them that has an
+// exp_clamped() of its own.
 #ifndef LLMPIPE_COMMON_ACTIVATION_H
 #define LLMPIPE_COMMON_ACTIVATION_H
 
@@ -6,23 +7,24 @@
 
 namespace lp {
 
-LP_HD float sigmoid(float x) { return 1.0f / (1.0f + exp(-x)); }
+// Not below 2e-38 nor above 1.
+template <class F> LP_HD F sigmoid(F x) { return 1.0f / (1.0f + exp_clamped(-x)); }
 
 // silu(x) = x sigmoid(x)
-LP_HD float silu(float x) { return x * sigmoid(x); }
+template <class F> LP_HD F silu(F x) { return x * sigmoid(x); }
 
 // silu'(x) = s (1 + x (1 - s)),  s = sigmoid(x)
-LP_HD float silu_derivative(float x, float s) { return s * (1.0f + x * (1.0f - s)); }
+template <class F> LP_HD F silu_derivative(F x, F s) { return s * (1.0f + x * (1.0f - s)); }
 
 // x/2 (1 + tanh(u)) = x sigmoid(2u),  u = sqrt(2/pi) (x + 0.044715 x^3)
-LP_HD float gelu_argument(float x) {
+template <class F> LP_HD F gelu_argument(F x) {
   return x * (1.5957691216057308f + 0.07135481282553474f * (x * x)); // 2u
 }
-LP_HD float gelu(float x) { return x * sigmoid(gelu_argument(x)); }
+template <class F> LP_HD F gelu(F x) { return x * sigmoid(gelu_argument(x)); }
 
 // s + x s (1 - s) (2u)'
-LP_HD float gelu_derivative(float x) {
-  const float s = sigmoid(gelu_argument(x));
+template <class F> LP_HD F gelu_derivative(F x) {
+  const F s = sigmoid(gelu_argument(x));
   return s + x * s * (1.0f - s) * (1.5957691216057308f + 0.21406443847660422f * (x * x));
 }
 

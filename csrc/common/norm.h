@@ -1,4 +1,4 @@
-// Norms: the elementwise parts. How rows are walked and summed is each backend's own.
+// Norms: the elementwise parts, F being float or a vector of them. How rows are walked and summed is each backend's own.
 //   rms    y = x r w              r = 1 / sqrt(mean_D(x^2) + eps)           arXiv:1910.07467 eq. 4
 //   layer  y = (x - mean) r w + b r = 1 / sqrt(mean_D((x - mean)^2) + eps)  arXiv:1607.06450
 #ifndef LLMPIPE_COMMON_NORM_H
@@ -13,12 +13,12 @@ LP_HD float reciprocal_root(float mean_square, float eps) {
 }
 
 // g = dy * w;  mean_gx = mean_D(g * x)
-LP_HD float rms_dx(float g, float x, float r, float mean_gx) {
+template <class F> LP_HD F rms_dx(F g, F x, float r, float mean_gx) {
   return r * (g - x * r * r * mean_gx);
 }
 
 // g = dy * w;  xh = (x - mean) r;  mean_g = mean_D(g);  mean_gx = mean_D(g * xh)
-LP_HD float layer_dx(float g, float xh, float r, float mean_g, float mean_gx) {
+template <class F> LP_HD F layer_dx(F g, F xh, float r, float mean_g, float mean_gx) {
   return r * (g - mean_g - xh * mean_gx);
 }
 

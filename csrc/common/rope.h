@@ -10,8 +10,8 @@ namespace lp {
 LP_HD float rope_angle(int position, float inv_freq) { return (float)position * inv_freq; }
 
 // (a, b) turned by the angle whose cosine and sine these are; by the inverse with -sine.
-LP_HD float rope_first(float a, float b, float cosine, float sine) { return a * cosine - b * sine; }
-LP_HD float rope_second(float a, float b, float cosine, float sine) {
+template <class F> LP_HD F rope_first(F a, F b, F cosine, F sine) { return a * cosine - b * sine; }
+template <class F> LP_HD F rope_second(F a, F b, F cosine, F sine) {
   return b * cosine + a * sine;
 }
 

@@ -1,26 +1,37 @@
 // Activations of the MLP: SwiGLU and GELU. Formulas: common/activation.h
-#include "common/activation.h"
+#include "cpu/lanes.h" // first: its exp_clamped() is for the formulas
 
+#include "common/activation.h"
 #include "cpu/context.h"
-#include "cpu/dtype.h"
 #include "cpu/ranges.h"
 
 namespace lp {
 
 namespace {
 template <class T> void swiglu_row(const T *gate, const T *up, T *y, int F) {
-  for (int f = 0; f < F; f++) y[f] = from_float<T>(silu(to_float(gate[f])) * to_float(up[f]));
+  for_lanes(F, [&](int f, auto lanes) {
+    lanes.store(y + f, silu(lanes.load(gate + f)) * lanes.load(up + f));
+  });
 }
 
 template <class T>
 void swiglu_backward_row(const T *dy, const T *gate, const T *up, T *dgate, T *dup, int F) {
-#pragma omp simd // dx overlaps nothing
-  for (int f = 0; f < F; f++) {
-    const float g = to_float(gate[f]), d = to_float(dy[f]), u = to_float(up[f]);
-    const float s = sigmoid(g);
-    dgate[f] = from_float<T>(d * u * silu_derivative(g, s));
-    dup[f] = from_float<T>(d * g * s);
-  }
+  for_lanes(F, [&](int f, auto lanes) {
+    const vf d = lanes.load(dy + f), g = lanes.load(gate + f), u = lanes.load(up + f);
+    const vf s = sigmoid(g);
+    lanes.store(dgate + f, d * u * silu_derivative(g, s));
+    lanes.store(dup + f, d * g * s);
+  });
+}
+
+template <class T> void gelu_range(const T *x, T *y, size_t n) {
+  for_lanes(n, [&](size_t i, auto lanes) { lanes.store(y + i, gelu(lanes.load(x + i))); });
+}
+
+template <class T> void gelu_backward_range(const T *dy, const T *x, T *dx, size_t n) {
+  for_lanes(n, [&](size_t i, auto lanes) {
+    lanes.store(dx + i, lanes.load(dy + i) * gelu_derivative(lanes.load(x + i)));
+  });
 }
 
 void check_sizes(int32_t N, int32_t F) {
@@ -78,9 +89,7 @@ lp_status lp_gelu_forward(lp_ctx *ctx, const void *x, void *y, size_t n, lp_dtyp
       if (n == 0) return;
       LP_CHECK_POINTERS(x, y);
       for_ranges(n, [=](size_t begin, size_t end) {
-        const T *in = static_cast<const T *>(x);
-        T *out = static_cast<T *>(y);
-        for (size_t i = begin; i < end; i++) out[i] = from_float<T>(gelu(to_float(in[i])));
+        gelu_range(static_cast<const T *>(x) + begin, static_cast<T *>(y) + begin, end - begin);
       });
     });
   });
@@ -94,11 +103,8 @@ lp_status lp_gelu_backward(lp_ctx *ctx, const void *dy, const void *x, void *dx,
       if (n == 0) return;
       LP_CHECK_POINTERS(dy, x, dx);
       for_ranges(n, [=](size_t begin, size_t end) {
-        const T *in = static_cast<const T *>(x), *grad = static_cast<const T *>(dy);
-        T *out = static_cast<T *>(dx);
-#pragma omp simd // dx is dy or overlaps nothing
-        for (size_t i = begin; i < end; i++)
-          out[i] = from_float<T>(to_float(grad[i]) * gelu_derivative(to_float(in[i])));
+        gelu_backward_range(static_cast<const T *>(dy) + begin, static_cast<const T *>(x) + begin,
+                            static_cast<T *>(dx) + begin, end - begin);
       });
     });
   });

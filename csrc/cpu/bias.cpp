@@ -1,6 +1,6 @@
 // Bias: added to every row; its gradient is the sum over the rows.
 #include "cpu/context.h"
-#include "cpu/dtype.h"
+#include "cpu/lanes.h"
 #include "cpu/row_sums.h"
 
 using namespace lp;
@@ -24,8 +24,9 @@ lp_status lp_bias_forward(lp_ctx *ctx, void *y, const void *b, int32_t N, int32_
 #pragma omp parallel for schedule(static) if ((size_t)N * F > kSerial)
       for (int32_t n = 0; n < N; n++) {
         T *row = static_cast<T *>(y) + (size_t)n * F;
-#pragma omp simd // b is no part of y
-        for (int32_t f = 0; f < F; f++) row[f] = from_float<T>(to_float(row[f]) + to_float(bias[f]));
+        for_lanes(F, [&](int f, auto lanes) {
+          lanes.store(row + f, lanes.load(row + f) + lanes.load(bias + f));
+        });
       }
     });
   });
@@ -41,8 +42,9 @@ lp_status lp_bias_backward(lp_ctx *ctx, const void *dy, float *db, int32_t N, in
       LP_CHECK_POINTERS(dy, db);
       sum_over_rows<1>(ctx, N, F, {db}, [&](int n, float *sums) {
         const T *row = static_cast<const T *>(dy) + (size_t)n * F;
-#pragma omp simd
-        for (int32_t f = 0; f < F; f++) sums[f] += to_float(row[f]);
+        for_lanes(F, [&](int f, auto lanes) {
+          lanes.store(sums + f, lanes.load(sums + f) + lanes.load(row + f));
+        });
       });
     });
   });

@@ -123,7 +123,7 @@ lp_status lp_ctx_create(int32_t device, int32_t threads, lp_ctx **out) {
 
 lp_status lp_ctx_destroy(lp_ctx *ctx) {
   if (ctx == nullptr) return LP_EINVAL;
-  for (const auto &[ptr, bytes] : ctx->allocations) lp::unmap_memory(ptr, bytes);
+  for (const auto &[ptr, bytes] : ctx->allocations) lp::release(ptr, bytes);
   delete ctx;
   return LP_OK;
 }

@@ -61,9 +61,9 @@ struct CloseGemm {
   void operator()(Gemm *gemm) const { close(gemm); }
 };
 
-// Anonymous memory on huge pages where they pay; zeroed. cpu/memory.cpp
-void *map_memory(size_t bytes, int threads);
-void unmap_memory(void *ptr, size_t bytes);
+// Zeroed memory, 64-byte aligned, on huge pages where they pay. cpu/memory.cpp
+void *allocate(size_t bytes, int threads);
+void release(void *ptr, size_t bytes);
 
 } // namespace lp
 

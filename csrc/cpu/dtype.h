@@ -38,11 +38,11 @@ LP_HD float to_float(f16 x) {
 
 template <class T> T from_float(float x);
 template <> LP_HD float from_float<float>(float x) { return x; }
-// Rounds to nearest even; nan stays nan.
+// Rounds to nearest even; every nan becomes the same one.
 template <> LP_HD bf16 from_float<bf16>(float x) {
   const uint32_t u = bits_of(x);
   const uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1)) >> 16;
-  return {(uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : rounded)};
+  return {(uint16_t)(x == x ? rounded : 0x7fc0u)};
 }
 // Rounds to nearest even; inf above 65519.99, nan stays nan.
 template <> LP_HD f16 from_float<f16>(float x) {

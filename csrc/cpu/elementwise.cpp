@@ -1,16 +1,24 @@
 // Elementwise ops: fill, cast, add, scale, random numbers, sum of squares. All are bound by memory.
 #include "common/random.h"
 #include "cpu/context.h"
-#include "cpu/dtype.h"
+#include "cpu/lanes.h"
 #include "cpu/ranges.h"
 
 namespace lp {
 
 namespace {
 template <class To, class From> void cast(To *dst, const From *src, size_t n) {
-  for_ranges(n, [=](size_t begin, size_t end) {
-    for (size_t i = begin; i < end; i++) dst[i] = from_float<To>(to_float(src[i]));
+  for_lanes(n, [&](size_t i, auto lanes) { lanes.store(dst + i, lanes.load(src + i)); });
+}
+
+template <class T> void add(const T *a, const T *b, T *y, size_t n) {
+  for_lanes(n, [&](size_t i, auto lanes) {
+    lanes.store(y + i, lanes.load(a + i) + lanes.load(b + i));
   });
+}
+
+template <class T> void scale(T *x, float s, size_t n) {
+  for_lanes(n, [&](size_t i, auto lanes) { lanes.store(x + i, lanes.load(x + i) * s); });
 }
 
 // Elements begin..end-1 of a tensor whose first one is number `first` of the stream.
@@ -30,12 +38,13 @@ void fill_normal(T *x, size_t begin, size_t end, uint64_t seed, uint64_t first, 
 }
 
 template <class T> double block_sum_squares(const T *x, size_t n) {
+  double total[kWidth] = {};
+  for_lanes(n, [&](size_t i, auto lanes) {
+    const vf values = lanes.load(x + i);
+    for (int j = 0; j < kWidth; j++) total[j] += (double)values[j] * values[j];
+  });
   double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (size_t i = 0; i < n; i++) {
-    const double value = to_float(x[i]);
-    sum += value * value;
-  }
+  for (const double part : total) sum += part;
   return sum;
 }
 } // namespace
@@ -64,7 +73,10 @@ lp_status lp_cast(lp_ctx *ctx, void *dst, const void *src, size_t n, lp_dtype ds
       with_type(src_dtype, [&](auto from) {
         if (n == 0) return;
         LP_CHECK_POINTERS(dst, src);
-        cast(static_cast<decltype(to) *>(dst), static_cast<const decltype(from) *>(src), n);
+        for_ranges(n, [=](size_t begin, size_t end) {
+          cast(static_cast<decltype(to) *>(dst) + begin,
+               static_cast<const decltype(from) *>(src) + begin, end - begin);
+        });
       });
     });
   });
@@ -77,10 +89,8 @@ lp_status lp_add(lp_ctx *ctx, const void *a, const void *b, void *y, size_t n, l
       if (n == 0) return;
       LP_CHECK_POINTERS(a, b, y);
       for_ranges(n, [=](size_t begin, size_t end) {
-        const T *first = static_cast<const T *>(a), *second = static_cast<const T *>(b);
-        T *sum = static_cast<T *>(y);
-        for (size_t i = begin; i < end; i++)
-          sum[i] = from_float<T>(to_float(first[i]) + to_float(second[i]));
+        add(static_cast<const T *>(a) + begin, static_cast<const T *>(b) + begin,
+            static_cast<T *>(y) + begin, end - begin);
       });
     });
   });
@@ -93,8 +103,7 @@ lp_status lp_scale(lp_ctx *ctx, void *x, float s, size_t n, lp_dtype dtype) {
       if (n == 0) return;
       LP_CHECK_POINTERS(x);
       for_ranges(n, [=](size_t begin, size_t end) {
-        T *values = static_cast<T *>(x);
-        for (size_t i = begin; i < end; i++) values[i] = from_float<T>(to_float(values[i]) * s);
+        scale(static_cast<T *>(x) + begin, s, end - begin);
       });
     });
   });

@@ -1,63 +1,94 @@
 // Products of a few rows by a weight matrix [cols, inner], as when one token at a time is generated.
 //
 // Each weight is used once per row, so memory is the limit: every thread streams its part of the
-// weights once, in order, several weight rows at a time, while the rows of A stay in its first cache.
+// weights once, in order, and multiplies each by all rows of A, which stay in its first-level cache.
 #include <algorithm>
 
-#include "cpu/dtype.h"
 #include "cpu/gemm.h"
+#include "cpu/lanes.h"
 
 namespace lp {
 
 namespace {
 constexpr int kMostRows = 4;
-constexpr int kChunk = 2048;  // elements of a row of A: 4 rows of f32 fill a first-level cache
-constexpr int kStreams = 4;   // weight rows read side by side: as many sums hide their latency
+constexpr int kChunk = 2048;      // elements of a row of A: 4 rows of f32 fill a first-level cache
+constexpr int kStreams = 4;       // weight rows read side by side: as many sums hide their latency
+constexpr int kPrefetch = 4096;   // bytes ahead: a page, where the processor's own prefetch ends
 
-// sums[c] += <w[c, :], a> for `streams` weight rows.
-template <int streams, class T>
-void dot(const T *w, size_t ldb, const float *a, int n, float *sums) {
-  float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-#pragma omp simd reduction(+ : s0, s1, s2, s3)
-  for (int k = 0; k < n; k++) {
-    s0 += to_float(w[k]) * a[k];
-    if (streams > 1) s1 += to_float(w[ldb + k]) * a[k];
-    if (streams > 2) s2 += to_float(w[2 * ldb + k]) * a[k];
-    if (streams > 3) s3 += to_float(w[3 * ldb + k]) * a[k];
+// Rows of A as f32, filled up with zeros to whole vectors.
+struct Rows {
+  alignas(64) float value[kMostRows][kChunk];
+  template <class T> void load(const T *A, size_t lda, int rows, int n) {
+    for (int r = 0; r < rows; r++) {
+      load_row(A + r * lda, value[r], (size_t)n);
+      std::fill(value[r] + n, value[r] + (n + kWidth - 1) / kWidth * kWidth, 0.0f);
+    }
   }
-  const float sum[4] = {s0, s1, s2, s3};
-  for (int c = 0; c < streams; c++) sums[c] += sum[c];
+};
+
+// sums[r][c] += <A[r, :], w[c, :]> over n elements, for `streams` weight rows.
+template <int rows, int streams, class T>
+void dot(const T *w, size_t ldb, const Rows &a, int n, float (*sums)[kStreams]) {
+  vf sum_of[rows][streams] = {};
+  const auto multiply = [&](const T *const (&from)[streams], int k) {
+    for (int c = 0; c < streams; c++) {
+      const vf wide = widen(from[c]);
+      for (int r = 0; r < rows; r++) sum_of[r][c] += wide * load(a.value[r] + k);
+    }
+  };
+  const T *from[streams];
+  int k = 0;
+  for (; k + kWidth <= n; k += kWidth) {
+    for (int c = 0; c < streams; c++) {
+      from[c] = w + c * ldb + k;
+      if (k * sizeof(T) % 64 == 0)
+        __builtin_prefetch(reinterpret_cast<const char *>(from[c]) + kPrefetch);
+    }
+    multiply(from, k);
+  }
+  if (k < n) {
+    T tail[streams][kWidth] = {};
+    for (int c = 0; c < streams; c++) {
+      std::copy(w + c * ldb + k, w + c * ldb + n, tail[c]);
+      from[c] = tail[c];
+    }
+    multiply(from, k);
+  }
+  for (int r = 0; r < rows; r++)
+    for (int c = 0; c < streams; c++) sums[r][c] += sum(sum_of[r][c]);
 }
 
-template <class T>
-void dot_columns(int count, const T *w, size_t ldb, const float *a, int n, float *sums) {
-  if (count == kStreams) return dot<kStreams>(w, ldb, a, n, sums);
-  for (int c = 0; c < count; c++) dot<1>(w + (size_t)c * ldb, ldb, a, n, sums + c);
+// The same for any number of weight rows up to kStreams.
+template <int rows, class T>
+void dot_columns(int count, const T *w, size_t ldb, const Rows &a, int n,
+                 float (*sums)[kStreams]) {
+  if (count == kStreams) return dot<rows, kStreams>(w, ldb, a, n, sums);
+  for (int c = 0; c < count; c++) {
+    float one[kMostRows][kStreams] = {};
+    dot<rows, 1>(w + c * ldb, ldb, a, n, one);
+    for (int r = 0; r < rows; r++) sums[r][c] += one[r][0];
+  }
 }
 
-template <class In, class Out>
+template <int rows, class In, class Out>
 void multiply_rows(const Product &p, const In *A, const In *B, Out *C) {
+  const size_t lda = (size_t)p.lda, ldb = (size_t)p.ldb;
   const int groups = (p.cols + kStreams - 1) / kStreams;
 #pragma omp parallel if ((size_t)p.cols * p.inner > kSerial)
   {
-    float a[kMostRows][kChunk];
-    float sums[kMostRows][kStreams];
+    Rows a;
     const bool whole = p.inner <= kChunk; // then A is widened once per thread
-    auto widen = [&](int k, int n) {
-      for (int r = 0; r < p.rows; r++) load_row(A + (size_t)r * p.lda + k, a[r], (size_t)n);
-    };
-    if (whole) widen(0, p.inner);
+    if (whole) a.load(A, lda, rows, p.inner);
 #pragma omp for schedule(static)
     for (int group = 0; group < groups; group++) {
       const int first = group * kStreams, count = std::min(kStreams, p.cols - first);
-      std::fill(&sums[0][0], &sums[0][0] + kMostRows * kStreams, 0.0f);
+      float sums[kMostRows][kStreams] = {};
       for (int k = 0; k < p.inner; k += kChunk) {
         const int n = std::min(kChunk, p.inner - k);
-        if (!whole) widen(k, n);
-        for (int r = 0; r < p.rows; r++)
-          dot_columns(count, B + (size_t)first * p.ldb + k, (size_t)p.ldb, a[r], n, sums[r]);
+        if (!whole) a.load(A + k, lda, rows, n);
+        dot_columns<rows>(count, B + first * ldb + k, ldb, a, n, sums);
       }
-      for (int r = 0; r < p.rows; r++) {
+      for (int r = 0; r < rows; r++) {
         Out *c = C + (size_t)r * p.ldc + first;
         for (int i = 0; i < count; i++) {
           const float value = p.alpha * sums[r][i];
@@ -67,6 +98,16 @@ void multiply_rows(const Product &p, const In *A, const In *B, Out *C) {
     }
   }
 }
+
+template <class In, class Out>
+void multiply_any_rows(const Product &p, const In *A, const In *B, Out *C) {
+  switch (p.rows) {
+  case 1: return multiply_rows<1>(p, A, B, C);
+  case 2: return multiply_rows<2>(p, A, B, C);
+  case 3: return multiply_rows<3>(p, A, B, C);
+  case 4: return multiply_rows<4>(p, A, B, C);
+  }
+}
 } // namespace
 
 bool multiply_few_rows(const Product &p, const void *A, const void *B, void *C) {
@@ -74,8 +115,8 @@ bool multiply_few_rows(const Product &p, const void *A, const void *B, void *C) 
   with_type(p.in_dtype, [&](auto in) {
     using In = decltype(in);
     const In *a = static_cast<const In *>(A), *b = static_cast<const In *>(B);
-    if (p.out_dtype == LP_F32) multiply_rows(p, a, b, static_cast<float *>(C));
-    else multiply_rows(p, a, b, static_cast<In *>(C));
+    if (p.out_dtype == LP_F32) multiply_any_rows(p, a, b, static_cast<float *>(C));
+    else multiply_any_rows(p, a, b, static_cast<In *>(C));
   });
   return true;
 }

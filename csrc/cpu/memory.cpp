@@ -2,8 +2,11 @@
 //
 // Training touches gigabytes with few strides, so address translation costs more than is obvious:
 // large blocks begin on a 2 MiB border and ask for huge pages. Worker threads touch them first, in
-// the parts in which ops walk them, so that pages lie near the cores that use them.
+// the parts in which ops walk them, so that pages lie near the cores that use them. Small blocks
+// come from malloc; so do all of them under AddressSanitizer, which then guards their borders.
 #include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -17,14 +20,14 @@ namespace lp {
 namespace {
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kPage = 4096;
+#ifdef __SANITIZE_ADDRESS__
+constexpr size_t kLarge = SIZE_MAX;
+#else
+constexpr size_t kLarge = kHugePage; // smaller blocks cannot fill a huge page
+#endif
 constexpr size_t kCopyPart = size_t{1} << 20; // bytes one thread copies or zeroes at a time
 
 size_t round_up(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
-
-// Length of the mapping behind an allocation of `bytes`.
-size_t mapped_bytes(size_t bytes) {
-  return round_up(bytes, bytes >= kHugePage ? kHugePage : kPage);
-}
 
 // Bytes that the system could still give, as it estimates it.
 unsigned long long available_bytes() {
@@ -42,52 +45,55 @@ template <class Part> void for_parts(size_t bytes, Part part) {
   for (long i = 0; i < parts; i++)
     part((size_t)i * kCopyPart, std::min(bytes, (size_t)(i + 1) * kCopyPart));
 }
-} // namespace
 
-void *map_memory(size_t bytes, int threads) {
-  const size_t length = mapped_bytes(bytes);
-  // A mapping begins on any page: ask for more, and give back what lies before and behind
-  const size_t slack = length >= kHugePage ? kHugePage : 0;
-  if (length < bytes || length + slack < length) {
-    fail(LP_ENOMEM, "%zu bytes were asked for, more than an address space holds", bytes);
-  }
-  void *mapping = mmap(nullptr, length + slack, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapping == MAP_FAILED) {
-    fail(LP_ENOMEM, "%zu bytes were asked for and %llu are available: %s", bytes,
-         available_bytes(), strerror(errno));
-  }
-  char *begin = static_cast<char *>(mapping);
-  if (slack != 0) {
-    char *aligned = reinterpret_cast<char *>(round_up(reinterpret_cast<size_t>(begin), kHugePage));
-    if (aligned != begin) munmap(begin, aligned - begin);
-    char *end = begin + length + slack;
-    if (aligned + length != end) munmap(aligned + length, end - (aligned + length));
-    begin = aligned;
-    madvise(begin, length, MADV_HUGEPAGE); // refused where the system has none: then small pages
-  }
-  if (length >= kHugePage) {
-    const long pages = (long)(length / kPage);
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (long i = 0; i < pages; i++) begin[(size_t)i * kPage] = 0;
-  }
-  return begin;
+[[noreturn]] void fail_to_allocate(size_t bytes, int error) {
+  fail(LP_ENOMEM, "%zu bytes were asked for and %llu are available: %s", bytes, available_bytes(),
+       strerror(error));
 }
 
-void unmap_memory(void *ptr, size_t bytes) { munmap(ptr, mapped_bytes(bytes)); }
+void *map_huge_pages(size_t bytes, int threads) {
+  if (bytes > SIZE_MAX - 2 * kHugePage) fail_to_allocate(bytes, ENOMEM);
+  const size_t length = round_up(bytes, kHugePage);
+  // A mapping begins on any page: ask for more, and give back what lies before and behind
+  void *mapping = mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapping == MAP_FAILED) fail_to_allocate(bytes, errno);
+  char *first = static_cast<char *>(mapping);
+  char *begin = reinterpret_cast<char *>(round_up(reinterpret_cast<size_t>(first), kHugePage));
+  if (begin != first) munmap(first, begin - first);
+  munmap(begin + length, first + kHugePage - begin);
+  madvise(begin, length, MADV_HUGEPAGE); // refused where the system has none: then small pages
+  const long pages = (long)(length / kPage);
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (long i = 0; i < pages; i++) begin[(size_t)i * kPage] = 0;
+  return begin;
+}
+} // namespace
+
+void *allocate(size_t bytes, int threads) {
+  if (bytes >= kLarge) return map_huge_pages(bytes, threads);
+  void *block = nullptr;
+  if (const int error = posix_memalign(&block, 64, bytes)) fail_to_allocate(bytes, error);
+  return memset(block, 0, bytes);
+}
+
+void release(void *ptr, size_t bytes) {
+  if (bytes >= kLarge) munmap(ptr, round_up(bytes, kHugePage));
+  else free(ptr);
+}
 
 void *Workspace::get(size_t bytes) {
   if (bytes <= bytes_) return data_;
-  if (data_ != nullptr) unmap_memory(data_, bytes_);
+  if (data_ != nullptr) release(data_, bytes_);
   data_ = nullptr;
   bytes_ = 0;
-  data_ = map_memory(bytes, omp_get_max_threads());
+  data_ = allocate(bytes, omp_get_max_threads());
   bytes_ = bytes;
   return data_;
 }
 
 Workspace::~Workspace() {
-  if (data_ != nullptr) unmap_memory(data_, bytes_);
+  if (data_ != nullptr) release(data_, bytes_);
 }
 
 } // namespace lp
@@ -98,7 +104,7 @@ lp_status lp_alloc(lp_ctx *ctx, size_t bytes, void **out) {
   return guard(ctx, "alloc", [&] {
     LP_CHECK_POINTERS(out);
     const size_t used = std::max<size_t>(bytes, 1); // every block has an address of its own
-    void *ptr = lp::map_memory(used, ctx->threads);
+    void *ptr = lp::allocate(used, ctx->threads);
     ctx->allocations.emplace(ptr, used);
     ctx->now_bytes += used;
     ctx->peak_bytes = std::max(ctx->peak_bytes, ctx->now_bytes);
@@ -111,7 +117,7 @@ lp_status lp_free(lp_ctx *ctx, void *ptr) {
     if (ptr == nullptr) return;
     const auto found = ctx->allocations.find(ptr);
     LP_CHECK(found != ctx->allocations.end(), "ptr must come from lp_alloc of this context");
-    lp::unmap_memory(ptr, found->second);
+    lp::release(ptr, found->second);
     ctx->now_bytes -= found->second;
     ctx->allocations.erase(found);
   });

@@ -5,7 +5,7 @@
 #include "common/norm.h"
 
 #include "cpu/context.h"
-#include "cpu/dtype.h"
+#include "cpu/lanes.h"
 #include "cpu/row_sums.h"
 
 namespace lp {
@@ -18,46 +18,50 @@ void check_sizes(int32_t N, int32_t D, float eps) {
 }
 
 template <class T> float rms_forward_row(const T *x, const T *w, T *y, int D, float eps) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int d = 0; d < D; d++) sum += to_float(x[d]) * to_float(x[d]);
-  const float r = reciprocal_root(sum / (float)D, eps);
-#pragma omp simd // y is x or overlaps nothing
-  for (int d = 0; d < D; d++)
-    y[d] = from_float<T>(to_float(from_float<T>(to_float(x[d]) * r)) * to_float(w[d]));
+  vf squares = {};
+  for_lanes(D, [&](int d, auto lanes) {
+    const vf v = lanes.load(x + d);
+    squares += v * v;
+  });
+  const float r = reciprocal_root(sum(squares) / (float)D, eps);
+  for_lanes(D, [&](int d, auto lanes) {
+    lanes.store(y + d, rounded<T>(lanes.load(x + d) * r) * lanes.load(w + d));
+  });
   return r;
 }
 
 template <class T>
 void rms_backward_row(const T *dy, const T *x, const T *w, float r, T *dx, float *dw, int D,
                       bool accumulate) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int d = 0; d < D; d++) sum += to_float(dy[d]) * to_float(w[d]) * to_float(x[d]);
-  const float mean_gx = sum / (float)D;
-#pragma omp simd
-  for (int d = 0; d < D; d++) dw[d] += to_float(dy[d]) * (to_float(x[d]) * r);
-#pragma omp simd // dx is dy or overlaps nothing
-  for (int d = 0; d < D; d++) {
-    const float v = rms_dx(to_float(dy[d]) * to_float(w[d]), to_float(x[d]), r, mean_gx);
-    dx[d] = from_float<T>(accumulate ? to_float(dx[d]) + v : v);
-  }
+  vf sum_gx = {};
+  for_lanes(D, [&](int d, auto lanes) {
+    const vf g = lanes.load(dy + d), v = lanes.load(x + d);
+    sum_gx += g * lanes.load(w + d) * v;
+    lanes.store(dw + d, lanes.load(dw + d) + g * (v * r));
+  });
+  const float mean_gx = sum(sum_gx) / (float)D;
+  for_lanes(D, [&](int d, auto lanes) {
+    const vf before = accumulate ? lanes.load(dx + d) : vf{};
+    const vf g = lanes.load(dy + d) * lanes.load(w + d);
+    lanes.store(dx + d, before + rms_dx(g, lanes.load(x + d), r, mean_gx));
+  });
 }
 
 template <class T>
 void layer_forward_row(const T *x, const T *w, const T *b, T *y, float *mean_out, float *r_out,
                        int D, float eps) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int d = 0; d < D; d++) sum += to_float(x[d]);
-  const float mean = sum / (float)D;
-  float squares = 0;
-#pragma omp simd reduction(+ : squares)
-  for (int d = 0; d < D; d++) squares += (to_float(x[d]) - mean) * (to_float(x[d]) - mean);
-  const float r = reciprocal_root(squares / (float)D, eps);
-#pragma omp simd // y is x or overlaps nothing
-  for (int d = 0; d < D; d++)
-    y[d] = from_float<T>((to_float(x[d]) - mean) * r * to_float(w[d]) + to_float(b[d]));
+  vf values = {}, squares = {};
+  for_lanes(D, [&](int d, auto lanes) { values += lanes.load(x + d); });
+  const float mean = sum(values) / (float)D;
+  for_lanes(D, [&](int d, auto lanes) {
+    const vf centred = lanes.keep(lanes.load(x + d) - mean);
+    squares += centred * centred;
+  });
+  const float r = reciprocal_root(sum(squares) / (float)D, eps);
+  for_lanes(D, [&](int d, auto lanes) {
+    const vf xh = (lanes.load(x + d) - mean) * r;
+    lanes.store(y + d, xh * lanes.load(w + d) + lanes.load(b + d));
+  });
   *mean_out = mean;
   *r_out = r;
 }
@@ -65,27 +69,23 @@ void layer_forward_row(const T *x, const T *w, const T *b, T *y, float *mean_out
 template <class T>
 void layer_backward_row(const T *dy, const T *x, const T *w, float mean, float r, T *dx, float *dw,
                         float *db, int D, bool accumulate) {
-  float sum_g = 0, sum_gx = 0;
-#pragma omp simd reduction(+ : sum_g, sum_gx)
-  for (int d = 0; d < D; d++) {
-    const float g = to_float(dy[d]) * to_float(w[d]);
+  vf sum_g = {}, sum_gx = {};
+  for_lanes(D, [&](int d, auto lanes) {
+    const vf dy_d = lanes.load(dy + d), g = dy_d * lanes.load(w + d);
+    const vf xh = (lanes.load(x + d) - mean) * r;
     sum_g += g;
-    sum_gx += g * ((to_float(x[d]) - mean) * r);
-  }
-  const float mean_g = sum_g / (float)D, mean_gx = sum_gx / (float)D;
-#pragma omp simd
-  for (int d = 0; d < D; d++) {
-    dw[d] += to_float(dy[d]) * ((to_float(x[d]) - mean) * r);
-    db[d] += to_float(dy[d]);
-  }
-#pragma omp simd // dx is dy or overlaps nothing
-  for (int d = 0; d < D; d++) {
-    const float xh = (to_float(x[d]) - mean) * r;
-    const float v = layer_dx(to_float(dy[d]) * to_float(w[d]), xh, r, mean_g, mean_gx);
-    dx[d] = from_float<T>(accumulate ? to_float(dx[d]) + v : v);
-  }
+    sum_gx += g * xh;
+    lanes.store(dw + d, lanes.load(dw + d) + dy_d * xh);
+    lanes.store(db + d, lanes.load(db + d) + dy_d);
+  });
+  const float mean_g = sum(sum_g) / (float)D, mean_gx = sum(sum_gx) / (float)D;
+  for_lanes(D, [&](int d, auto lanes) {
+    const vf before = accumulate ? lanes.load(dx + d) : vf{};
+    const vf g = lanes.load(dy + d) * lanes.load(w + d);
+    const vf xh = (lanes.load(x + d) - mean) * r;
+    lanes.store(dx + d, before + layer_dx(g, xh, r, mean_g, mean_gx));
+  });
 }
-
 } // namespace
 
 } // namespace lp

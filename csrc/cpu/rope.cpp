@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "cpu/context.h"
-#include "cpu/dtype.h"
+#include "cpu/lanes.h"
 
 namespace lp {
 
@@ -12,13 +12,12 @@ namespace {
 // The two halves of a head: (x[i], x[i + R/2])
 template <class T>
 void rotate_halves(T *x, const float *cosine, const float *sine, float sign, int half) {
-  T *first = x, *second = x + half;
-#pragma omp simd // the halves do not overlap
-  for (int i = 0; i < half; i++) {
-    const float a = to_float(first[i]), b = to_float(second[i]), s = sign * sine[i];
-    first[i] = from_float<T>(rope_first(a, b, cosine[i], s));
-    second[i] = from_float<T>(rope_second(a, b, cosine[i], s));
-  }
+  for_lanes(half, [&](int i, auto lanes) {
+    const vf a = lanes.load(x + i), b = lanes.load(x + half + i);
+    const vf c = lanes.load(cosine + i), s = sign * lanes.load(sine + i);
+    lanes.store(x + i, rope_first(a, b, c, s));
+    lanes.store(x + half + i, rope_second(a, b, c, s));
+  });
 }
 
 // Neighbours: (x[2i], x[2i + 1])
