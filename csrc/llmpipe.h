@@ -193,6 +193,19 @@ LP_API lp_status lp_layer_norm_backward(lp_ctx *ctx, const void *dy, const void 
                                         float *db, int32_t N, int32_t D, int32_t accumulate,
                                         lp_dtype dtype);
 
+/* Rows of length 1 forward.  y[n,d] = x[n,d] * r[n],  r[n] = 1 / max(sqrt(sum_D(x[n,:]^2)), eps)
+ *   x [N, D] dtype read;  y [N, D] dtype overwritten, may be x
+ *   r [N] f32 overwritten; keep it for the backward
+ * For matrices whose rows are normalised before each use (Baichuan 2's head).  LP_EINVAL: eps <= 0. */
+LP_API lp_status lp_row_normalize_forward(lp_ctx *ctx, const void *x, void *y, float *r, int32_t N,
+                                          int32_t D, float eps, lp_dtype dtype);
+/* Rows of length 1 backward.
+ *   dx += r * (dy - x * r^2 * sum_D(dy * x))      where 1 / r > eps; elsewhere r is a constant
+ *   dy [N, D] f32, x [N, D] dtype, r [N] f32 from the forward, read;  dx [N, D] f32 added to */
+LP_API lp_status lp_row_normalize_backward(lp_ctx *ctx, const float *dy, const void *x,
+                                           const float *r, float *dx, int32_t N, int32_t D,
+                                           float eps, lp_dtype dtype);
+
 /* ---- Positions ----------------------------------------------------------------------------- */
 
 /* Table of rotary angles: cos[p, i] = scale * cos(p * inv_freq[i]), sin likewise, the product in

@@ -96,6 +96,10 @@ export function bindKernels(
       unwrap(
         lp.lp_layer_norm_backward(ctx, dy, x, w, mean, r, dx, dw, db, N, D, accumulate, dtype),
       ),
+    rowNormalizeForward: (x, y, r, N, D, eps, dtype) =>
+      unwrap(lp.lp_row_normalize_forward(ctx, x, y, r, N, D, eps, dtype)),
+    rowNormalizeBackward: (dy, x, r, dx, N, D, eps, dtype) =>
+      unwrap(lp.lp_row_normalize_backward(ctx, dy, x, r, dx, N, D, eps, dtype)),
     ropeTable: (invFreq, cos, sin, positions, halfR, scale) =>
       unwrap(lp.lp_rope_table(ctx, invFreq, cos, sin, positions, halfR, scale)),
     rope: (x, position, cos, sin, N, heads, K, R, rowStride, positions, layout, direction, dtype) =>

@@ -122,6 +122,27 @@ export interface Kernels {
     accumulate: number,
     dtype: number,
   ): void;
+  /** Rows of length 1; r is kept for the backward. */
+  rowNormalizeForward(
+    x: Pointer,
+    y: Pointer,
+    r: Pointer,
+    N: number,
+    D: number,
+    eps: number,
+    dtype: number,
+  ): void;
+  /** Gradient of rows of length 1, f32, added to. */
+  rowNormalizeBackward(
+    dy: Pointer,
+    x: Pointer,
+    r: Pointer,
+    dx: Pointer,
+    N: number,
+    D: number,
+    eps: number,
+    dtype: number,
+  ): void;
   /** Cosines and sines of the rotary angles. */
   ropeTable(
     invFreq: Pointer,

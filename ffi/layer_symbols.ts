@@ -116,6 +116,33 @@ export const LAYER_SYMBOLS = {
     ],
     result: "i32",
   },
+  lp_row_normalize_forward: {
+    parameters: [
+      "pointer", // lp_ctx *ctx
+      "pointer", // const void *x
+      "pointer", // void *y
+      "pointer", // float *r
+      "i32", // int32_t N
+      "i32", // int32_t D
+      "f32", // float eps
+      "i32", // lp_dtype dtype
+    ],
+    result: "i32",
+  },
+  lp_row_normalize_backward: {
+    parameters: [
+      "pointer", // lp_ctx *ctx
+      "pointer", // const float *dy
+      "pointer", // const void *x
+      "pointer", // const float *r
+      "pointer", // float *dx
+      "i32", // int32_t N
+      "i32", // int32_t D
+      "f32", // float eps
+      "i32", // lp_dtype dtype
+    ],
+    result: "i32",
+  },
 
   // Positions
   lp_rope_table: {

@@ -1,5 +1,6 @@
 /** The table of model families. @module */
 import { ConfigError } from "../config/config_error.ts";
+import { baichuan } from "./baichuan.ts";
 import { bloom } from "./bloom.ts";
 import { chatglm } from "./chatglm.ts";
 import type { ModelConfig } from "./config_json.ts";
@@ -10,6 +11,7 @@ import { qwen2 } from "./qwen2.ts";
 
 /** Families by `model_type` of config.json. A new family is one file and one line here. */
 export const FAMILIES: Readonly<Record<string, (config: ModelConfig) => ModelDescription>> = {
+  baichuan,
   bloom,
   chatglm,
   llama,

@@ -12,7 +12,16 @@ import { describe } from "../checkpoint/fixtures.ts";
 import { ROOT, train, writeSamples } from "../train/run_training.ts";
 
 const FIXTURES = join(ROOT, "tests/fixtures/models");
-const MODELS = ["llama_gqa", "bloom", "bloom_h6", "bloom_post", "chatglm3", "qwen2", "mistral"];
+const MODELS = [
+  "llama_gqa",
+  "bloom",
+  "bloom_h6",
+  "bloom_post",
+  "baichuan2",
+  "chatglm3",
+  "qwen2",
+  "mistral",
+];
 
 /** The tokens of the first row of the reference batch and its logits [S, V], which has no padding. */
 function reference(name: string): { ids: number[]; logits: Float32Array; V: number } {

@@ -14,6 +14,7 @@ const MODELS = [
   { name: "bloom", dirs: ["hf", "hf_bin", "hf_bin_legacy"] },
   { name: "bloom_h6", dirs: ["hf"] },
   { name: "bloom_post", dirs: ["hf"] },
+  { name: "baichuan2", dirs: ["hf", "hf_bin"] },
   { name: "chatglm3", dirs: ["hf", "hf_bin"] },
   { name: "qwen2", dirs: ["hf"] },
   { name: "mistral", dirs: ["hf"] },

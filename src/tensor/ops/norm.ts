@@ -97,3 +97,33 @@ export function layerNorm(
     );
   });
 }
+
+/**
+ * Scales each row of a weight to length 1.
+ *
+ *   y   = w * r                             r = 1 / max(sqrt(sum_D(w^2)), eps)
+ *   dw += r * (dy - y * sum_D(dy * y))
+ *
+ * @param w [V, D]
+ * @param eps Rows that are shorter are divided by it
+ * @returns [V, D] y, to be used as a weight; its gradient lives until the backward of this op
+ */
+export function normalizeRows(tape: Tape, w: Parameter, eps: number): Parameter {
+  const [V, D] = w.weight.shape;
+  const y = tape.like(w.weight);
+  const r = tape.empty([V], "f32");
+  tape.kernels.rowNormalizeForward(w.weight.ptr, y.ptr, r.ptr, V, D, eps, y.code);
+  if (tape.mode === "inference") return { ...w, weight: y, grad: undefined };
+  const grad = tape.pool.acquire([V, D], "f32");
+  tape.device.zero(grad);
+  tape.record(y, (dy) => {
+    tape.weightGradient([dy], () => {
+      if (!w.grad) return;
+      const { grad: dw, weight } = w;
+      tape.kernels.rowNormalizeBackward(dy.ptr, weight.ptr, r.ptr, dw.ptr, V, D, eps, y.code);
+    });
+  });
+  tape.passGradient(y, grad); // ops that use y add to it
+  tape.pool.release(grad);
+  return { ...w, weight: y, grad };
+}

@@ -1,0 +1,156 @@
+/** Baichuan 2, 7B: llama's block, and a head whose rows have length 1. @see arXiv:2309.10305 @module */
+import { ConfigError } from "../config/config_error.ts";
+import type { Device } from "../tensor/device.ts";
+import { swiglu } from "../tensor/ops/activation.ts";
+import { add } from "../tensor/ops/add.ts";
+import { attention, cachedAttention } from "../tensor/ops/attention.ts";
+import { embedding } from "../tensor/ops/embedding.ts";
+import { linear } from "../tensor/ops/linear.ts";
+import { normalizeRows, rmsNorm } from "../tensor/ops/norm.ts";
+import { makeRopeTable, rope } from "../tensor/ops/rope.ts";
+import type { ParameterSpec } from "../tensor/parameter.ts";
+import {
+  type ModelConfig,
+  readChoice,
+  readInteger,
+  readPositive,
+  requireFalse,
+  requireMultiple,
+  requireZero,
+} from "./config_json.ts";
+import type { Forward, ModelDescription } from "./model.ts";
+import { ropeFrequencies } from "./rope_frequencies.ts";
+
+/** Shortest row of the head that is normalised, as in torch.nn.functional.normalize. */
+const HEAD_EPS = 1e-12;
+
+/**
+ * Describes a Baichuan 2 model with rotary positions. The head is stored as it is trained; each
+ * forward pass normalises it.
+ *
+ * @param config config.json
+ * @throws {ConfigError} On a missing, wrong or unsupported key, a 13B model, or one of the first
+ *   generation
+ */
+export function baichuan(config: ModelConfig): ModelDescription {
+  requireSecond7B(config);
+  const D = readInteger(config, "hidden_size");
+  const F = readInteger(config, "intermediate_size");
+  const V = readInteger(config, "vocab_size");
+  const L = readInteger(config, "num_hidden_layers");
+  const H = readInteger(config, "num_attention_heads");
+  requireMultiple("hidden_size", D, H, "num_attention_heads");
+  const K = D / H;
+  requireMultiple("hidden_size / num_attention_heads", K, 2); // rope turns pairs
+  const eps = readPositive(config, "rms_norm_eps", 1e-6);
+  const std = readPositive(config, "initializer_range", 0.02);
+  const paddingId = readInteger(config, "pad_token_id", { min: -1, fallback: -1 });
+  readChoice(config, "hidden_act", ["silu"], "silu");
+  requireFalse(config, "tie_word_embeddings");
+  requireZero(config, "z_loss_weight");
+
+  const matrix = (name: string, rows: number, columns: number): ParameterSpec => ({
+    name: `${name}.weight`,
+    shape: [rows, columns],
+    init: { kind: "normal", std },
+  });
+  const norm = (name: string): ParameterSpec => ({
+    name: `${name}.weight`,
+    shape: [D],
+    init: { kind: "ones" },
+  });
+  const table: ParameterSpec = {
+    name: "embed_tokens.weight",
+    shape: [V, D],
+    init: { kind: "normal", std, ...(paddingId >= 0 ? { zeroRow: paddingId } : {}) },
+  };
+  const block = [
+    norm("input_layernorm"),
+    matrix("self_attn.W_pack", 3 * D, D),
+    matrix("self_attn.o_proj", D, D),
+    norm("post_attention_layernorm"),
+    matrix("mlp.gate_proj", F, D),
+    matrix("mlp.up_proj", F, D),
+    matrix("mlp.down_proj", D, F),
+  ];
+
+  return {
+    family: "baichuan",
+    vocabSize: V,
+    width: D,
+    heads: H,
+    kvHeads: H,
+    headWidth: K,
+    maxPositions: readInteger(config, "max_position_embeddings"),
+    spanRule: { positions: "row" },
+    layers: [
+      [table],
+      ...Array.from({ length: L }, () => block),
+      [norm("norm"), matrix("lm_head", V, D)],
+    ],
+    forward: (device, positions) =>
+      forward(device, positions, ropeFrequencies(config, K), { H, K, eps, paddingId }),
+  };
+}
+
+/** Refuses what has the same `model_type` and tensor names but other maths. */
+function requireSecond7B(config: ModelConfig): void {
+  if ((config.max_position_embeddings ?? undefined) === undefined) {
+    throw new ConfigError(
+      "Cannot read config.json as max_position_embeddings must be given: " +
+        "it is missing, as in the 13B models with ALiBi, which are not supported",
+    );
+  }
+  const [name] = [config.architectures].flat();
+  if (name === "BaiChuanForCausalLM") {
+    throw new ConfigError(
+      'Cannot read config.json as architectures must be ["BaichuanForCausalLM"] of Baichuan 2: ' +
+        "current value is that of the first generation, which is not supported",
+    );
+  }
+}
+
+function forward(
+  device: Device,
+  positions: number,
+  frequencies: Float32Array,
+  { H, K, eps, paddingId }: { H: number; K: number; eps: number; paddingId: number },
+): Forward {
+  const angles = makeRopeTable(device, frequencies, positions);
+  return {
+    embed: ({ tape, weights, batch }) =>
+      embedding(tape, batch.ids, weights.get("embed_tokens.weight"), paddingId),
+
+    block({ tape, weights, batch, cache }, h) {
+      const shape = { B: batch.B, H, G: H, K };
+      const x = rmsNorm(tape, h, weights.get("input_layernorm.weight"), eps);
+      const qkv = rope(
+        tape,
+        linear(tape, x, weights.get("self_attn.W_pack.weight")),
+        batch.positions,
+        angles,
+        { heads: 2 * H, K, layout: "half" },
+      );
+      const o = cache
+        ? cachedAttention(tape, qkv, batch.span, shape, cache)
+        : attention(tape, qkv, batch.span, shape);
+      const a = add(tape, h, linear(tape, o, weights.get("self_attn.o_proj.weight")));
+      const m = rmsNorm(tape, a, weights.get("post_attention_layernorm.weight"), eps);
+      const gates = linear(
+        tape,
+        m,
+        weights.fused("mlp.gate_proj.weight", "mlp.up_proj.weight"),
+      );
+      return add(
+        tape,
+        a,
+        linear(tape, swiglu(tape, gates), weights.get("mlp.down_proj.weight")),
+      );
+    },
+
+    head: ({ tape, weights }, h) => ({
+      x: rmsNorm(tape, h, weights.get("norm.weight"), eps),
+      w: normalizeRows(tape, weights.get("lm_head.weight"), HEAD_EPS),
+    }),
+  };
+}
