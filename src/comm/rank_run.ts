@@ -25,7 +25,10 @@ export async function runRank(
     await work(run);
     return 0;
   } catch (error) {
-    await run.say({ ...describeFailure(error), ...run.place });
+    const failure = describeFailure(error);
+    // Status 2 promises that nothing was started.
+    if (failure.kind === "config" && run.place.step !== undefined) failure.kind = "failed";
+    await run.say({ ...failure, ...run.place });
     return 1;
   }
 }

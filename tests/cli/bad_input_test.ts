@@ -2,7 +2,6 @@
  * Whatever is wrong with what a user gives: one clear error, exit status 2 (1 once running), nothing
  * started and nothing overwritten. Every case is a process of its own, as a user starts it.
  */
-import { assertEquals, assertMatch } from "@std/assert";
 import { join } from "@std/path";
 import { convertToPipeline } from "../../src/checkpoint/convert.ts";
 import { writeSafetensors } from "../../src/formats/safetensors.ts";
@@ -10,7 +9,6 @@ import {
   at,
   type Case,
   check,
-  configFile,
   dataFile,
   expectRefused,
   GOOD_SAMPLES,
@@ -18,7 +16,6 @@ import {
   INIT,
   modelDir,
   right,
-  start,
   withData,
   withModel,
   withSample,
@@ -401,49 +398,4 @@ expectRefused("logits and generate refuse what they cannot compute", () => {
       says: ["--top-p must be a number from 0 to 1: current value is 3"],
     },
   };
-});
-
-// A file size limit stands for a full disk: the system refuses writes in the same places.
-const full = (blocks: number) => `trap '' XFSZ; ulimit -f ${blocks};`;
-
-expectRefused("a full disk ends a command with the file that could not be written", () => ({
-  "the token cache": {
-    shell: `export LLMPIPE_CACHE_DIR=${at("cache_of_full")}; ${full(1)}`,
-    says: ["Cannot write tokenized data to DIR/cache_of_full/data", "because: File too large"],
-    status: 1,
-  },
-  "the converted model": {
-    args: ["convert", "hg_to_pp", "--input-path", INIT, "--save-path", "SAVE/new"],
-    shell: full(20),
-    says: ["Cannot write SAVE/new", "layer_00-model_states.safetensors: File too large"],
-    status: 1,
-  },
-  "the log": {
-    config: { log_path: "/dev/full", n_epoches: 1 },
-    says: ["No space left on device"],
-    status: 1,
-  },
-  "stdout": {
-    args: ["data", "--dump", right()],
-    after: ">/dev/full",
-    says: ["No space left on device"],
-    status: 1,
-  },
-}));
-
-Deno.test("a disk that is full while a run writes fails it and leaves nothing half written", async () => {
-  Deno.writeTextFileSync(at("good.jsonl"), GOOD_SAMPLES);
-  const cases: [blocks: number, epochs: number, file: RegExp][] = [
-    [40, 1, /failed: Cannot write .*_states.safetensors: File too large/],
-    [8, 100, /^llmpipe: Cannot write .*\/metrics.jsonl: File too large/],
-  ];
-  for (const [blocks, n_epoches, message] of cases) {
-    const savePath = at(`save_full_${blocks}`);
-    const c: Case = { says: [], shell: full(blocks), config: { n_epoches } };
-    const { status, stderr } = await start(c, ["train", configFile(savePath, c)]);
-    assertEquals(status, 1, stderr);
-    assertMatch(stderr.trimEnd().split("\n").at(-1)!, message);
-    const names = [...Deno.readDirSync(savePath)].map(({ name }) => name).sort();
-    assertEquals(names, ["metrics.jsonl", "run.json"]);
-  }
 });
