@@ -1,4 +1,11 @@
-import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertLess,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import type { RankMessage } from "../../src/launch/messages.ts";
 import { runRanks } from "../../src/launch/supervisor.ts";
 
@@ -131,6 +138,19 @@ Deno.test("a rank that ignores SIGTERM is killed within 5 seconds", async () => 
   const { text, seconds } = await supervise("deaf", 2);
   assertLess(seconds, 5);
   assertStringIncludes(text, "Rank 0 failed: it exited with status 7");
+});
+
+Deno.test("what a listener throws ends the run, and is thrown once no rank is left", async () => {
+  const running = runRanks({
+    worldSize: 2,
+    command: () => run(RANK, "forever"),
+    print: (line) => assert(line === "", `nothing is said of it here: ${line}`),
+    onMessage: () => {
+      throw new Error("Cannot write metrics.jsonl: No space left on device");
+    },
+  });
+  const error = await assertRejects(() => running, Error);
+  assertStringIncludes(error.message, "Cannot write metrics.jsonl");
 });
 
 Deno.test("a program that cannot be started is reported", async () => {

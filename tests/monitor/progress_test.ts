@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import type { StepMetrics } from "../../src/monitor/metrics.ts";
+import { readStepMetrics, type StepMetrics } from "../../src/monitor/metrics.ts";
 import { formatCount, formatDuration, Progress } from "../../src/monitor/progress.ts";
 import { Screen } from "../../src/monitor/terminal.ts";
 
@@ -32,6 +32,15 @@ Deno.test("Progress prints a line each steps_per_print that begins as DeepSpeed'
     "steps: 4 loss: 0.3333 iter time (s): 0.500 samples/sec: 16.000",
     "steps: 5 loss: 0.3333 iter time (s): 0.500 samples/sec: 16.000",
   ]);
+});
+
+Deno.test("Progress counts the steps that overflowed, whose figures came as null", () => {
+  const { screen, writes } = record(false);
+  const progress = new Progress(screen, { totalSteps: 4, stepsPerPrint: 4, samplesPerStep: 8 });
+  const skipped = { ...metrics(0, 1), loss_scale: 2 ** 16, skipped: true, grad_norm: null };
+  for (let step = 1; step <= 3; step++) progress.step(readStepMetrics({ ...skipped, step }));
+  progress.step({ ...metrics(4, 1), loss_scale: 2 ** 15 });
+  assertMatch(writes[0], / left: 0s skipped: 3 of 4 \(overflow, loss scale 32768\)\n$/);
 });
 
 Deno.test("Progress keeps a bar below the lines on a terminal, never wider than it", () => {
