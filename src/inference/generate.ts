@@ -49,7 +49,7 @@ export function* generate(
 ): Generator<string, GenerateStatistics> {
   using source = openModel(options.modelPath);
   const model = describeModel(source.config, join(source.dir, "config.json"));
-  const tokenizer = loadTokenizer(options.modelPath);
+  const tokenizer = loadTokenizer(source.dir);
   if (tokenizer.vocabSize > model.vocabSize) {
     throw new ConfigError([
       `Cannot generate with ${options.modelPath} as vocab_size in config.json must be at least ` +
