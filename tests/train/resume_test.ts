@@ -10,6 +10,7 @@ function configure(changes: Record<string, unknown> = {}): Record<string, unknow
   return {
     model_path: MODEL,
     max_seq_len: 24,
+    threads: 1,
     n_epoches: 3,
     train_micro_batch_size_per_gpu: 1,
     train_batch_size: 4,
