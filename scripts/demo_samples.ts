@@ -6,7 +6,7 @@
  *   DIR/held_out.jsonl   {type, prompt, answer}: the prompt as training renders it, and what the
  *                        model must go on with (before the end token, blanks at the end aside)
  *
- * What is held out asks for combinations (people; person, color and thing; word and question; city
+ * What is held out asks for combinations (person, color and thing; word and question; city
  * and question) that no training sample has, so it cannot be known by heart. Texts are made so that a
  * word keeps the blank before it wherever it stands: then copying it is copying one token. Prompts
  * hold no earlier answer where the blank before it would be tokenized in another way than in training.
@@ -20,7 +20,6 @@ import { partsOf } from "../src/data/prompts.ts";
 import { readSample } from "../src/data/sample.ts";
 
 const NAMES = "Anna Tom Eva Max Lena Paul Nina Jan Olga Ben Sara Leo".split(" ");
-const LAST_NAMES = "Stone Field Brook Hill Wood Lake Rose Bell King Fox Gold Moon".split(" ");
 const COLORS = "red blue green white black yellow".split(" ");
 const THINGS = "ball cup hat book lamp key box coat bike bell ring boat".split(" ");
 const CITIES = "Rome Paris Oslo Cairo Lima Delhi Tokyo Quito Bern Kyiv".split(" ");
@@ -88,30 +87,34 @@ interface Fact {
   thing: string;
 }
 
-interface Person {
+/** Somebody somewhere with something. */
+interface Scene {
   name: string;
-  last: string;
+  city: string;
+  color: string;
+  thing: string;
 }
 
 /**
- * Three people, of whom the first is asked about. Who is next to them decides as well: were first
- * and last names never seen together, the model would learn that they never are.
+ * Person, color and thing decide together whether a scene is held out: were two of them never seen
+ * together, the model would learn that they never are.
  */
-function people(dice: Dice, heldOut: boolean): Person[] {
+function scene(dice: Dice, heldOut: boolean): Scene {
   for (;;) {
-    const names = dice.some(NAMES, 3), lasts = dice.some(LAST_NAMES, 3);
-    const list = names.map((name, i) => ({ name, last: lasts[i]! }));
-    const isKept = list.map(({ name, last }, i) =>
-      isHeldOut(NAMES.indexOf(name), LAST_NAMES.indexOf(last), NAMES.indexOf(names[(i + 1) % 3]!))
-    );
-    if (heldOut ? isKept[0] : !isKept.includes(true)) return list;
+    const [name, color, thing] = [NAMES, COLORS, THINGS].map((list) => dice.below(list.length));
+    if (isHeldOut(name!, thing!, color) !== heldOut) continue;
+    const city = dice.pick(CITIES);
+    return { name: NAMES[name!]!, city, color: COLORS[color!]!, thing: THINGS[thing!]! };
   }
 }
 
-const tell = (list: Person[]) => {
-  const [a, b, c] = list.map(({ name, last }) => `${name} ${last}`);
-  return `${a}, ${b} and ${c}.`;
-};
+const WORDINGS = [
+  ({ name, city, color, thing }: Scene) =>
+    `Today ${name} is in ${city} and has a ${color} ${thing}.`,
+  ({ name, city, color, thing }: Scene) =>
+    `There is a ${color} ${thing} in ${city}. It belongs to ${name}.`,
+  ({ name, city, color, thing }: Scene) => `In ${city} we see ${name} with a ${color} ${thing}.`,
+];
 
 function opposite(dice: Dice, heldOut: boolean): Json {
   for (;;) {
@@ -123,36 +126,17 @@ function opposite(dice: Dice, heldOut: boolean): Json {
 }
 
 function reference(dice: Dice, heldOut: boolean): Json {
-  const list = people(dice, heldOut);
-  const { name, last } = list[0]!;
-  const told = [list, [list[2]!, list[0]!, list[1]!], [
-    list[1]!,
-    list[2]!,
-    list[0]!,
-  ]][dice.below(3)]!;
+  const seen = scene(dice, heldOut);
   const questions = dice.some([
-    [["ask", `What is the full name of ${name}?`], ["ans", `It is ${name} ${last}.`]],
-    [["ask", "Who is here?"], ["ans", `There are ${tell(told)}`]],
-  ], heldOut ? 1 : 2);
-  return { type: "ref_qa", reference: `Here are ${tell(told)}`, rounds: questions.flat() };
-}
-
-interface Taste {
-  name: string;
-  color: string;
-  thing: string;
-}
-
-function taste(dice: Dice, heldOut: boolean): Taste {
-  for (;;) {
-    const [name, color, thing] = [NAMES, COLORS, THINGS].map((list) => dice.below(list.length));
-    if (isHeldOut(name!, thing!, color) !== heldOut) continue;
-    return { name: NAMES[name!]!, color: COLORS[color!]!, thing: THINGS[thing!]! };
-  }
+    [["ask", "Who is it?"], ["ans", `It is ${seen.name}.`]],
+    [["ask", "Which city is it?"], ["ans", `It is ${seen.city}.`]],
+    [["ask", "What thing is it?"], ["ans", `It is a ${seen.color} ${seen.thing}.`]],
+  ], heldOut ? 1 : 3);
+  return { type: "ref_qa", reference: dice.pick(WORDINGS)(seen), rounds: questions.flat() };
 }
 
 function conversation(dice: Dice, heldOut: boolean): Json {
-  const { name, color, thing } = taste(dice, heldOut);
+  const { name, color, thing } = scene(dice, heldOut);
   const questions = dice.some([
     [["ask", "What is my name?"], ["ans", `Your name is ${name}.`]],
     [["ask", "What do I like?"], ["ans", `You like the ${color} ${thing}.`]],
@@ -167,7 +151,7 @@ function conversation(dice: Dice, heldOut: boolean): Json {
 
 function api(dice: Dice, heldOut: boolean): Json {
   if (!heldOut && dice.below(3) === 0) {
-    const { color, thing } = taste(dice, false);
+    const { color, thing } = scene(dice, false);
     const coins = `${2 + dice.below(18)} coins`;
     return apiSample(`What does the ${color} ${thing} cost?`, {
       inner_thought: `I ask for the price of the ${thing}.`,
@@ -194,7 +178,7 @@ function apiSample(question: string, action: Json, ans: string): Json {
   return { type: "conver_has_api", api_desc: TOOLS, rounds };
 }
 
-/** Plain sentences about the same world, told twice or as running text of a whole transcript. */
+/** Plain sentences about the same world: a scene in two wordings, opposites, a whole transcript. */
 function pretrain(dice: Dice): Json {
   const kind = dice.below(4);
   if (kind === 0) {
@@ -203,8 +187,8 @@ function pretrain(dice: Dice): Json {
     return { type: "pretrain", text };
   }
   if (kind < 3) {
-    const told = tell(people(dice, false));
-    return { type: "pretrain", text: `Here are ${told} I say it again. Here are ${told}` };
+    const seen = scene(dice, false);
+    return { type: "pretrain", text: dice.some(WORDINGS, 2).map((tell) => tell(seen)).join(" ") };
   }
   const sample = dice.pick([opposite, reference, conversation, api])(dice, false);
   return { type: "pretrain", text: render(sample).map((part) => part.text).join("") };
