@@ -38,13 +38,15 @@ void fill_normal(T *x, size_t begin, size_t end, uint64_t seed, uint64_t first, 
 }
 
 template <class T> double block_sum_squares(const T *x, size_t n) {
-  double total[kWidth] = {};
-  for_lanes(n, [&](size_t i, auto lanes) {
-    const vf values = lanes.load(x + i);
-    for (int j = 0; j < kWidth; j++) total[j] += (double)values[j] * values[j];
-  });
+  constexpr size_t kPart = 512;
+  float part[kPart];
   double sum = 0;
-  for (const double part : total) sum += part;
+  for (size_t i = 0; i < n; i += kPart) {
+    const size_t count = std::min(kPart, n - i);
+    load_row(x + i, part, count);
+#pragma omp simd reduction(+ : sum)
+    for (size_t j = 0; j < count; j++) sum += (double)part[j] * part[j];
+  }
   return sum;
 }
 } // namespace
