@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { COMMANDS } from "../../src/cli/commands.ts";
 import { describeError } from "../../src/cli/describe_error.ts";
 import { ConfigError } from "../../src/config/config_error.ts";
-import { llmpipe } from "./start.ts";
+import { llmpipe, ROOT } from "./start.ts";
 
 Deno.test("--help lists every command that is not hidden", async () => {
   const { code, stdout, stderr } = await llmpipe("--help");
@@ -26,6 +26,16 @@ Deno.test("every command of the table has a module that exports it", async () =>
     const module = await import(`../../src/cli/${name}.ts`);
     assertEquals(typeof module[name], "function", name);
   }
+});
+
+Deno.test("the README lists the commands as the help does", async () => {
+  const readme = await Deno.readTextFile(`${ROOT}/README.md`);
+  const rows = [...readme.matchAll(/^\| `llmpipe (\w+)` +\| (.*?) +\|$/gm)];
+  const listed = COMMANDS.filter(({ hidden }) => !hidden);
+  assertEquals(
+    rows.map(([, name, summary]) => [name, summary]),
+    listed.map(({ name, summary }) => [name, summary]),
+  );
 });
 
 Deno.test("no line of the help is wider than 100 columns", async () => {
