@@ -2,7 +2,7 @@
 //
 // Its brgemm kernels serve almost everything: dense operands in any layout, all types that the
 // processor has instructions for. Making one costs 0.2 ms, more than many products take: each shape
-// is made once and kept. The rest (strided operands, f16, older processors) is done by gemm_tiles.cpp.
+// is made once and kept. gemm_tiles.cpp does the rest (strided operands, f16, older processors).
 #include "cpu/gemm.h"
 
 #include <dnnl.hpp>
@@ -83,8 +83,9 @@ dnnl::primitive_attr attributes(float alpha, float beta) {
 // older gemm adds depends on the number of threads.
 std::unique_ptr<Primitive> make(const dnnl::engine &engine, const Product &p) {
   const bool batched = p.batch > 1;
-  const auto a = describe(p.in_dtype, p.batch, p.rows, p.inner, p.lda, p.trans_a, p.batch_a, batched);
-  const auto b = describe(p.in_dtype, p.batch, p.inner, p.cols, p.ldb, p.trans_b, p.batch_b, batched);
+  const lp_dtype in = p.in_dtype;
+  const auto a = describe(in, p.batch, p.rows, p.inner, p.lda, p.trans_a, p.batch_a, batched);
+  const auto b = describe(in, p.batch, p.inner, p.cols, p.ldb, p.trans_b, p.batch_b, batched);
   const auto c = describe(p.out_dtype, p.batch, p.rows, p.cols, p.ldc, false, p.batch_c, batched);
   try {
     const auto attr = attributes(p.alpha, p.beta);
@@ -141,8 +142,15 @@ template <class T> void transpose_panel(const T *from, const Product &p, int row
   }
 }
 
-// Weight gradients: op(A) is transposed panel by panel, as the order in which oneDNN adds depends on
-// the number of threads when it does that itself. It costs the same: 5 % of the product.
+// Whether C alone gives every thread plenty to do. Where it does not, oneDNN splits the sums of a
+// product with transposed A, and the order in which it adds depends on the number of threads.
+bool fills_threads(const lp_ctx *ctx, const Product &p) {
+  constexpr int kBlock = 64, kLeastBlocks = 64, kBlocksOfThread = 4;
+  const int64_t blocks = (int64_t)(p.rows / kBlock) * (p.cols / kBlock) * p.batch;
+  return blocks >= kLeastBlocks && blocks >= (int64_t)kBlocksOfThread * ctx->threads;
+}
+
+// Small weight gradients: op(A) is transposed panel by panel, which gives the bits of one thread.
 bool multiply_transposed(lp_ctx *ctx, const Product &p, const void *A, const void *B, void *C) {
   if (!p.trans_a || p.batch > 1) return false;
   constexpr int kMostRows = 512; // of a panel, which should stay in the caches
@@ -181,8 +189,8 @@ void scale_only(const Product &p, void *C) {
 
 void check(const Product &p) {
   LP_CHECK(p.rows >= 0 && p.cols >= 0 && p.inner >= 0 && p.batch >= 0,
-           "rows, cols, inner and batch must be >= 0, found %d, %d, %d, %d", p.rows, p.cols, p.inner,
-           p.batch);
+           "rows, cols, inner and batch must be >= 0, found %d, %d, %d, %d", p.rows, p.cols,
+           p.inner, p.batch);
   LP_CHECK(p.trans_a == 0 || p.trans_a == 1, "trans_a must be 0 or 1, found %d", p.trans_a);
   LP_CHECK(p.trans_b == 0 || p.trans_b == 1, "trans_b must be 0 or 1, found %d", p.trans_b);
   const int width_a = p.trans_a ? p.rows : p.inner, width_b = p.trans_b ? p.inner : p.cols;
@@ -191,8 +199,8 @@ void check(const Product &p) {
   LP_CHECK(p.ldc >= p.cols, "ldc must be >= %d, found %d", p.cols, p.ldc);
   const bool known = p.in_dtype == LP_F32 || p.in_dtype == LP_BF16 || p.in_dtype == LP_F16;
   LP_CHECK(known && (p.out_dtype == p.in_dtype || p.out_dtype == LP_F32),
-           "in_dtype and out_dtype must be equal (f32, bf16, f16), or out_dtype f32, found %d and %d",
-           p.in_dtype, p.out_dtype);
+           "in_dtype and out_dtype must be equal, or out_dtype f32; found %d and %d", p.in_dtype,
+           p.out_dtype);
   const uint64_t matrix_c = p.rows == 0 ? 0 : (uint64_t)(p.rows - 1) * (uint64_t)p.ldc + p.cols;
   LP_CHECK(p.batch <= 1 || p.batch_c >= matrix_c, "batch_c must be >= %llu, found %llu",
            (unsigned long long)matrix_c, (unsigned long long)p.batch_c);
@@ -201,8 +209,9 @@ void check(const Product &p) {
 
 void multiply(lp_ctx *ctx, const Product &product, const void *A, const void *B, void *C) {
   if (multiply_few_rows(product, A, B, C)) return;
-  if (product.trans_a ? multiply_transposed(ctx, product, A, B, C)
-                      : multiply_by_brgemm(ctx, product, A, B, C))
+  if (product.trans_a && !fills_threads(ctx, product)
+          ? multiply_transposed(ctx, product, A, B, C)
+          : multiply_by_brgemm(ctx, product, A, B, C))
     return;
   multiply_tiles(ctx, product, A, B, C);
 }

@@ -131,7 +131,14 @@ Deno.test("gemm() gives the same bits with one and two threads", () => {
   for (const [type, out] of [[0, 0], [1, 1], [1, 0], [2, 0]]) {
     one.randomNormal(A, n, 1n, 0n, 0, 1, type);
     one.randomNormal(B, n, 2n, 0n, 0, 1, type);
-    for (const [rows, cols, inner] of [[8, 8, 60_000], [300, 500, 1500], [5, 700, 1400]]) {
+    for (
+      const [rows, cols, inner] of [
+        [8, 8, 60_000],
+        [300, 500, 1500],
+        [5, 700, 1400],
+        [512, 512, 1024],
+      ]
+    ) {
       for (const [transA, transB] of LAYOUTS) {
         for (const gap of [0, 4]) {
           const [lda, ldb] = [transA ? rows : inner, transB ? inner : cols];
