@@ -1,7 +1,7 @@
 // Elementary functions that compilers vectorise: straight-line code without tables, branches or
 // library calls. Device code has fast ones of its own, so the polynomials are for the host.
-// Worst errors found against f64, with and without FMA (tests/ops/activation_test.ts keeps watch):
-//   exp, exp_clamped  1.1 ulp    log  1.0 ulp    sin_cos_turns  1e-7 absolute
+// Worst errors found against f64, with and without FMA: exp and log 8.2e-8 relative, denormal results
+// of exp 0.8 of the smallest number, sin_cos_turns 9.1e-8 absolute.
 #ifndef LLMPIPE_COMMON_MATH_H
 #define LLMPIPE_COMMON_MATH_H
 
@@ -30,7 +30,7 @@ LP_HD float exp(float x) {
 #ifdef __CUDA_ARCH__
   return expf(x);
 #else
-  const float magic = 12582912.0f; // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+  const float magic = 12582912.0f; // 1.5 * 2^23: a sum with it is rounded to an integer
   x = x < -104.0f ? -104.0f : x;
   x = x > 89.0f ? 89.0f : x; // as comparisons with nan are false, nan passes both
   const float shifted = x * 1.44269504088896341f + magic;
@@ -54,29 +54,8 @@ LP_HD float exp(float x) {
 #endif
 }
 
-// e^x for x in [-87.3, 88.3], and the value at the nearer end outside: a third faster than exp(), for
-// sums in which what lies outside makes no difference.
-LP_HD float exp_clamped(float x) {
-#ifdef __CUDA_ARCH__
-  return __expf(fminf(fmaxf(x, -87.3f), 88.3f));
-#else
-  const float magic = 12582912.0f;
-  x = x < -87.3f ? -87.3f : x;
-  x = x > 88.3f ? 88.3f : x;
-  const float shifted = x * 1.44269504088896341f + magic;
-  const float n = shifted - magic;
-  float r = x - n * 0.693359375f;
-  r = r + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f; // as in exp()
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  return from_bits(bits_of(p) + (bits_of(shifted) << 23)); // adds n to the exponent of p
-#endif
-}
+// e^x within [-87, 87], and the value at the nearer end outside: always a normal number.
+LP_HD float exp_clamped(float x) { return exp(x < -87.0f ? -87.0f : x > 87.0f ? 87.0f : x); }
 
 // ln x for normal x > 0; -inf for 0 and denormals, nan below 0, inf for inf.
 LP_HD float log(float x) {

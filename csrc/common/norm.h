@@ -1,4 +1,5 @@
-// Norms: the elementwise parts, F being float or a vector of them. How rows are walked and summed is each backend's own.
+// Norms: the elementwise parts, F being float or a vector of them. How rows are walked and summed is
+// each backend's own.
 //   rms    y = x r w              r = 1 / sqrt(mean_D(x^2) + eps)           arXiv:1910.07467 eq. 4
 //   layer  y = (x - mean) r w + b r = 1 / sqrt(mean_D((x - mean)^2) + eps)  arXiv:1607.06450
 #ifndef LLMPIPE_COMMON_NORM_H

@@ -1,8 +1,8 @@
 // Matrix products in f32, for what the brgemm kernels of oneDNN do not serve.
 //
-// C is cut into tiles, and the sum of a tile into parts, by the sizes of the product alone; one thread
-// does a tile from beginning to end. So the result does not depend on the number of threads. Operands
-// of 16 bits are widened part by part, while they are in cache.
+// C is cut into tiles, and the sum of a tile into parts, by the sizes of the product alone; one
+// thread does a tile from beginning to end. So the result does not depend on the number of threads.
+// Operands of 16 bits are widened part by part, while they are in cache.
 #include <dnnl.h>
 
 #include <algorithm>

@@ -1,7 +1,7 @@
-// Products of a few rows by a weight matrix [cols, inner], as when one token at a time is generated.
+// Products of a few rows by a weight matrix [cols, inner], as when single tokens are generated.
 //
 // Each weight is used once per row, so memory is the limit: every thread streams its part of the
-// weights once, in order, and multiplies each by all rows of A, which stay in its first-level cache.
+// weights once, in order, and multiplies each by all rows of A, which stay in its nearest cache.
 #include <algorithm>
 
 #include "cpu/gemm.h"

@@ -1,6 +1,6 @@
 // Rows of any storage type, one register of f32 at a time.
 //
-//   for_lanes(n, [&](int i, auto lanes) {             // i = 0, kWidth, ..; the last one may be part
+//   for_lanes(n, [&](int i, auto lanes) {        // i = 0, kWidth, ..; the last one may be part
 //     lanes.store(y + i, f(lanes.load(x + i)));
 //   });
 #ifndef LLMPIPE_CPU_LANES_H

@@ -8,8 +8,8 @@
 
 namespace lp {
 
-// Calls run(begin, end) for consecutive ranges of 0..n-1, one per thread, on borders of 64 elements:
-// each thread walks the same part of equally long arrays in every op.
+// Calls run(begin, end) for consecutive ranges of 0..n-1, one per thread, on borders of 64
+// elements: each thread walks the same part of equally long arrays in every op.
 template <class Run> void for_ranges(size_t n, Run run) {
   constexpr size_t kBorder = 64;
   const size_t blocks = (n + kBorder - 1) / kBorder;

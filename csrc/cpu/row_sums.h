@@ -11,7 +11,7 @@ namespace lp {
 
 // Calls row(n, sums) for n in 0..N-1; it adds to `count` vectors of D floats, one after another in
 // `sums`. What all rows have added is then added to out[0], .., out[count - 1], null ones excepted.
-// Sums within each block of RowBlocks, then over the blocks: the same bits for any number of threads.
+// Sums within each block of RowBlocks, then over the blocks: the same bits for any thread count.
 template <int count, class Row>
 void sum_over_rows(lp_ctx *ctx, int N, int D, std::array<float *, count> out, Row row) {
   const RowBlocks blocks(N);
