@@ -142,12 +142,12 @@ template <class T> void transpose_panel(const T *from, const Product &p, int row
   }
 }
 
-// Whether C alone gives every thread plenty to do. Where it does not, oneDNN splits the sums of a
-// product with transposed A, and the order in which it adds depends on the number of threads.
-bool fills_threads(const lp_ctx *ctx, const Product &p) {
-  constexpr int kBlock = 64, kLeastBlocks = 64, kBlocksOfThread = 4;
-  const int64_t blocks = (int64_t)(p.rows / kBlock) * (p.cols / kBlock) * p.batch;
-  return blocks >= kLeastBlocks && blocks >= (int64_t)kBlocksOfThread * ctx->threads;
+// Whether C alone gives 32 threads plenty to do. Where it does not, oneDNN splits the sums of a
+// product with transposed A, and the order in which it adds depends on the number of threads. So must
+// not this choice: the panels below are added in another order.
+bool fills_many_threads(const Product &p) {
+  constexpr int kBlock = 64, kLeastBlocks = 4 * 32;
+  return (int64_t)(p.rows / kBlock) * (p.cols / kBlock) * p.batch >= kLeastBlocks;
 }
 
 // Small weight gradients: op(A) is transposed panel by panel, which gives the bits of one thread.
@@ -209,7 +209,7 @@ void check(const Product &p) {
 
 void multiply(lp_ctx *ctx, const Product &product, const void *A, const void *B, void *C) {
   if (multiply_few_rows(product, A, B, C)) return;
-  if (product.trans_a && !fills_threads(ctx, product)
+  if (product.trans_a && !fills_many_threads(product)
           ? multiply_transposed(ctx, product, A, B, C)
           : multiply_by_brgemm(ctx, product, A, B, C))
     return;

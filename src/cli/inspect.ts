@@ -1,10 +1,22 @@
 /** `llmpipe inspect`. @module */
 import { inspectTensors } from "../checkpoint/inspect.ts";
+import { ConfigError } from "../config/config_error.ts";
+import { FormatError } from "../formats/format_error.ts";
+import { describeError } from "./describe_error.ts";
 import { readFlags, toggle } from "./flags.ts";
 
-/** Runs `llmpipe inspect ARGS`: a line of JSON per tensor. Returns the exit status. */
+/**
+ * Runs `llmpipe inspect ARGS`: a line of JSON per tensor. Returns the exit status, 1 for a file that
+ * is damaged or harmful: to find that out is what the command is for.
+ */
 export function inspect(args: string[]): Promise<number> {
   const { _: [path], hash } = readFlags(args, { hash: toggle }, ["FILE|DIR"]);
-  for (const line of inspectTensors(path, { hash })) console.log(JSON.stringify(line));
-  return Promise.resolve(0);
+  try {
+    for (const line of inspectTensors(path, { hash })) console.log(JSON.stringify(line));
+    return Promise.resolve(0);
+  } catch (error) {
+    if (!(error instanceof FormatError || error instanceof ConfigError)) throw error;
+    console.error(describeError(error));
+    return Promise.resolve(1);
+  }
 }

@@ -7,6 +7,8 @@ import { ConfigError } from "../config/config_error.ts";
 
 /** Temporary files of other machines are left alone for so long. */
 const FOREIGN_AGE_MS = 24 * 3600 * 1000;
+/** So are all that are this young: a file exists for a moment before it is locked. */
+const FRESH_AGE_MS = 5000;
 
 /** `$LLMPIPE_CACHE_DIR/data`, else `~/.cache/llmpipe/data` ($XDG_CACHE_HOME is honoured). */
 export function defaultCacheDir(): string | undefined {
@@ -116,7 +118,8 @@ export function sweepTemporary(dir: string): void {
     try {
       using file = Deno.openSync(path, { write: true });
       const age = Date.now() - (file.statSync().mtime?.getTime() ?? Date.now());
-      const isOver = isLock || name.includes(here) ? file.tryLockSync(true) : age > FOREIGN_AGE_MS;
+      const isOurs = isLock || name.includes(here);
+      const isOver = isOurs ? age > FRESH_AGE_MS && file.tryLockSync(true) : age > FOREIGN_AGE_MS;
       if (isOver) removeIfThere(path);
     } catch {
       // gone already, or not ours

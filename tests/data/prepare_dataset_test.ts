@@ -137,15 +137,18 @@ Deno.test("temporary files of dead runs are swept, those of living ones are left
     const alive = name("b.tokens").replace(".tmp", ".2.tmp");
     const foreign = join(options.cacheDir, "c.tokens.other-host.3.tmp");
     const lock = join(options.cacheDir, "d.lock");
-    for (const path of [stale, alive, foreign, lock]) Deno.writeTextFileSync(path, "x");
+    const young = name("e.tokens").replace(".tmp", ".4.tmp"); // made, and not locked yet
+    for (const path of [stale, alive, foreign, lock, young]) Deno.writeTextFileSync(path, "x");
+    const minuteAgo = Date.now() / 1000 - 60;
+    for (const path of [stale, alive, lock]) Deno.utimeSync(path, minuteAgo, minuteAgo);
     const { process, ready } = lockElsewhere(alive);
     await ready;
     await prepareDataset(options);
     const left = leftovers(options.cacheDir).map((file) => join(options.cacheDir, file)).sort();
-    assertEquals(left, [alive, foreign].sort());
+    assertEquals(left, [alive, foreign, young].sort());
     process.kill("SIGKILL");
     await process.status;
-    Deno.utimeSync(foreign, 0, 0);
+    for (const path of [foreign, young]) Deno.utimeSync(path, 0, 0);
     await prepareDataset(options);
     assertEquals(leftovers(options.cacheDir), []);
   });

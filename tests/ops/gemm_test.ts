@@ -137,6 +137,8 @@ Deno.test("gemm() gives the same bits with one and two threads", () => {
         [300, 500, 1500],
         [5, 700, 1400],
         [512, 512, 1024],
+        [1536, 512, 640],
+        [1536, 512, 640],
       ]
     ) {
       for (const [transA, transB] of LAYOUTS) {
