@@ -19,7 +19,7 @@
  *     the call returns; host memory passed to lp_upload/lp_download may be used until the stream is
  *     synchronized. The CPU backend finishes before it returns.
  *   - Same inputs, same bits: no result depends on thread timing, nor on the number of threads (of
- *     which the CPU backend vouches for up to 32).
+ *     which the CPU backend vouches for up to 16).
  *   - Pointers to tensors are device pointers of the context (plain memory on CPU). No alignment is
  *     required beyond that of the element type; 64 bytes is fastest.
  *   - Every output argument says "overwritten" or "added to". Inputs may not overlap outputs unless

@@ -142,11 +142,11 @@ template <class T> void transpose_panel(const T *from, const Product &p, int row
   }
 }
 
-// Whether C alone gives 32 threads plenty to do. Where it does not, oneDNN splits the sums of a
+// Whether C alone gives 16 threads plenty to do. Where it does not, oneDNN splits the sums of a
 // product with transposed A, and the order in which it adds depends on the number of threads. So must
 // not this choice: the panels below are added in another order.
 bool fills_many_threads(const Product &p) {
-  constexpr int kBlock = 64, kLeastBlocks = 4 * 32;
+  constexpr int kBlock = 64, kLeastBlocks = 8 * 16;
   return (int64_t)(p.rows / kBlock) * (p.cols / kBlock) * p.batch >= kLeastBlocks;
 }
 
