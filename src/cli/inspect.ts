@@ -1,4 +1,5 @@
 /** `llmpipe inspect`. @module */
+import { existsSync } from "node:fs";
 import { inspectTensors } from "../checkpoint/inspect.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { FormatError } from "../formats/format_error.ts";
@@ -11,6 +12,9 @@ import { readFlags, toggle } from "./flags.ts";
  */
 export function inspect(args: string[]): Promise<number> {
   const { _: [path], hash } = readFlags(args, { hash: toggle }, ["FILE|DIR"]);
+  if (!existsSync(path)) {
+    throw new ConfigError(`Cannot inspect ${path}: there is no such file or directory`);
+  }
   try {
     for (const line of inspectTensors(path, { hash })) console.log(JSON.stringify(line));
     return Promise.resolve(0);

@@ -176,7 +176,7 @@ expectRefused("weights that do not fit are refused by their headers, before the 
       says: ["model.safetensors", "97864 bytes"],
     },
     "no file, inspect": { args: ["inspect", "DIR/none"], says: ["DIR/none"] },
-    "cut short, inspect": { args: ["inspect", truncated], says: ["model.safetensors"] },
+    "cut short, inspect": { args: ["inspect", truncated], says: ["model.safetensors"], status: 1 },
     "other shapes": withModel(
       modelDir((_, config) => config.intermediate_size = 100),
       "1.mlp.gate_proj.weight of",
