@@ -3,18 +3,18 @@ import type { Device } from "../tensor/device.ts";
 import type { Parameter, ParameterStore } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
-/**
- * Sums the squares of the gradients of a stage in f64. Inf or nan when an element is.
- *
- * @param counts Whether a parameter counts here: the second copy of a tied one does not
- */
+/** Sums the squares of the gradients of a stage in f64. Inf or nan when an element is. */
 export class GradientNorm {
   readonly #device: Device;
   readonly #grads: Tensor;
   readonly #ranges: { begin: number; size: number }[] = [];
   readonly #sums: Tensor;
 
-  /** Plans the sums over the parameters that count. */
+  /**
+   * Plans the sums.
+   *
+   * @param counts Whether a parameter counts here: the second copy of a tied one does not
+   */
   constructor(device: Device, store: ParameterStore, counts: (parameter: Parameter) => boolean) {
     if (!store.grads) throw new TypeError("Cannot sum the gradients of a store without gradients");
     this.#device = device;

@@ -104,7 +104,7 @@ export class Stage {
   /**
    * Allocates a stage.
    *
-   * @param memory Sizes found by `planStage`; undefined while planning
+   * @param memory Sizes that a run on the dry device found; undefined while planning
    */
   constructor(device: Device, spec: StageSpec, memory?: StageMemory) {
     const { model, from, to, dtype, B, S, M, slots } = spec;
