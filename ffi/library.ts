@@ -62,8 +62,10 @@ export function openLibrary(backend: Backend): Library {
 /** Where the library of a backend is looked for, in this order. */
 export function libraryPaths(backend: Backend): string[] {
   const name = `libllmpipe_${backend}.so`;
-  const home = Deno.env.get("LLMPIPE_HOME"); // set by the packed program
-  const folders = home === undefined ? [] : [join(home, "lib")];
+  // Set by the packed program; its files need not be on a disk, its libraries must be
+  const home = Deno.env.get("LLMPIPE_HOME");
+  const libraries = Deno.env.get("LLMPIPE_LIBRARIES") ?? (home && join(home, "lib"));
+  const folders = libraries === undefined ? [] : [libraries];
   if (import.meta.url.startsWith("file:")) {
     const sources = dirname(dirname(fromFileUrl(import.meta.url)));
     folders.push(join(sources, backend.startsWith("cudaemu") ? EMULATED : "build/native/lib"));

@@ -1,18 +1,33 @@
 /** The standard road to one file: `deno compile`. @module */
-import { join } from "@std/path";
+import { fromFileUrl, join, relative } from "@std/path";
+import { filesBelow } from "./files.ts";
+import { describeLibraries } from "./unpack.ts";
 
 const TIME_LIMIT_MS = 120_000; // its base binary may have to be downloaded
 
-/** Tells the program where its files are, as the launcher does. */
-const ENTRY = `Deno.env.set("LLMPIPE_HOME", import.meta.dirname);
+/**
+ * Begins the program: its modules stay inside, in a file system that only Deno sees, and its
+ * libraries go where the loader of the system finds them. `--self-extracting` would put all files
+ * beside the program, with no lock against others that do the same, and never look at them again.
+ */
+const ENTRY = `import manifest from "./libraries.json" with { type: "json" };
+import { unpackLibraries } from "./unpack.ts";
+
+Deno.env.set("LLMPIPE_HOME", import.meta.dirname);
 Deno.env.set("LLMPIPE_EXE", Deno.execPath());
+try {
+  Deno.env.set("LLMPIPE_LIBRARIES", unpackLibraries(import.meta.dirname, manifest) + "/lib");
+} catch (error) {
+  console.error("llmpipe: " + error.message);
+  Deno.exit(1);
+}
 await import("./main.js");
 `;
 
 /**
  * Compiles the staged program, and starts the result once to see that it works.
  *
- * @param stage Folder of main.js and all that belongs to it; gets the entry program.js
+ * @param stage Folder of main.js and all that belongs to it; gets the entry program.js for a while
  * @param out Overwritten with the program when it works
  * @returns Why it is not possible; undefined when it worked
  */
@@ -20,19 +35,33 @@ export async function compile(stage: string, out: string): Promise<string | unde
   const entry = join(stage, "program.js");
   const trial = join(stage, "../trial/llmpipe");
   await Deno.mkdir(join(trial, ".."), { recursive: true });
-  await Deno.writeTextFile(entry, ENTRY);
+  const added = await addEntry(stage);
   try {
     const failure = await build(stage, entry, trial) ?? await start(trial);
     if (failure === undefined) await Deno.rename(trial, out);
     return failure;
   } finally {
-    await Deno.remove(entry);
+    for (const path of added) await Deno.remove(path);
     await Deno.remove(join(trial, ".."), { recursive: true });
   }
 }
 
+/** Writes what only this road needs. Returns the files. */
+async function addEntry(stage: string): Promise<string[]> {
+  const names = (await filesBelow(join(stage, "lib"))).map((path) => relative(stage, path));
+  const texts = {
+    "program.js": ENTRY,
+    "unpack.ts": await Deno.readTextFile(fromFileUrl(new URL("./unpack.ts", import.meta.url))),
+    "libraries.json": JSON.stringify(describeLibraries(stage, names)),
+  };
+  for (const [name, text] of Object.entries(texts)) {
+    await Deno.writeTextFile(join(stage, name), text);
+  }
+  return Object.keys(texts).map((name) => join(stage, name));
+}
+
 async function build(stage: string, entry: string, out: string): Promise<string | undefined> {
-  const args = ["compile", "--allow-all", "--no-check", "--quiet", "--self-extracting"];
+  const args = ["compile", "--allow-all", "--no-check", "--quiet"];
   const output = await run(Deno.execPath(), [...args, "--include", stage, "--output", out, entry], {
     cwd: stage,
   });

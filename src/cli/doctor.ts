@@ -12,7 +12,7 @@ import {
 } from "../monitor/machine.ts";
 import { describeBackends } from "../tensor/describe_backends.ts";
 import { readFlags } from "./flags.ts";
-import { packedHome } from "./program.ts";
+import { libraryFolder, packedHome } from "./program.ts";
 import { versionText } from "./version.ts";
 
 /**
@@ -28,7 +28,9 @@ export async function doctor(args: string[]): Promise<number> {
     ["Machine", [describeProcessor(), describeMemory(), describeHugePages()]],
     ["Backends", backends],
     ["Files", [
-      ...(home === undefined ? [] : [await checkPrivate("unpacked", dirname(home))]),
+      ...(home === undefined
+        ? []
+        : [await checkPrivate("unpacked", dirname(dirname(libraryFolder())))]),
       await checkFolder("temporary", Deno.env.get("TMPDIR") || "/tmp"),
       await checkFolder("here", Deno.cwd()),
     ]],

@@ -9,9 +9,11 @@ export function packedHome(): string | undefined {
   return Deno.env.get("LLMPIPE_HOME");
 }
 
-/** The folder of the native libraries. */
+/** The folder of the native libraries; those of a packed program may lie elsewhere than its files. */
 export function libraryFolder(): string {
   const home = packedHome();
+  const unpacked = Deno.env.get("LLMPIPE_LIBRARIES");
+  if (home !== undefined && unpacked !== undefined) return unpacked;
   return home === undefined ? join(sourceRoot(), "build/native/lib") : join(home, "lib");
 }
 
