@@ -167,37 +167,46 @@ LP_API lp_status lp_bias_backward(lp_ctx *ctx, const void *dy, float *db, int32_
 
 /* ---- Norms --------------------------------------------------------------------------------- */
 
-/* RMSNorm forward.  y[n,d] = x[n,d] * r[n] * w[d],  r[n] = 1 / sqrt(mean_D(x[n,:]^2) + eps)
- *   x   [N, D] dtype   read
- *   w   [D]    dtype   read
- *   y   [N, D] dtype   overwritten; may be x
- *   r   [N]    f32     overwritten; keep it for the backward
- * The normalised x * r is rounded to dtype before it is multiplied by w, as transformers does.
+/* RMSNorm forward, of x or of the residual stream that x is added to.  s = x + residual, or x:
+ *   y[n,d] = s[n,d] * r[n] * w[d]        r[n] = 1 / sqrt(mean_D(s[n,:]^2) + eps)
+ *   x         [N, D] dtype   read
+ *   residual  [N, D] dtype   read; null for 0
+ *   w         [D]    dtype   read
+ *   sum       [N, D] dtype   overwritten with s, rounded as by lp_add before it is normalised; may
+ *                            be x or residual. Not used, and may be null, where residual is null
+ *   y         [N, D] dtype   overwritten; may be x or residual
+ *   r         [N]    f32     overwritten; keep it for the backward
+ * The normalised s * r is rounded to dtype before it is multiplied by w, as transformers does.
  * LP_EINVAL: eps <= 0.  Source: arXiv:1910.07467 eq. 4. */
-LP_API lp_status lp_rms_norm_forward(lp_ctx *ctx, const void *x, const void *w, void *y, float *r,
-                                     int32_t N, int32_t D, float eps, lp_dtype dtype);
-/* RMSNorm backward.  g = dy * w:
- *   dx (+)= r * (g - x * r^2 * mean_D(g * x))       dw += sum_N(dy * x * r)
+LP_API lp_status lp_rms_norm_forward(lp_ctx *ctx, const void *x, const void *residual,
+                                     const void *w, void *sum, void *y, float *r, int32_t N,
+                                     int32_t D, float eps, lp_dtype dtype);
+/* RMSNorm backward.  x is what was normalised (s of the forward), g = dy * w:
+ *   dx = dx_before + r * (g - x * r^2 * mean_D(g * x))       dw += sum_N(dy * x * r)
  *   dy [N, D], x [N, D], w [D] dtype read;  r [N] f32 from the forward, read
- *   dx [N, D] dtype   added to if accumulate, else overwritten; may be dy
- *   dw [D]    f32     added to */
+ *   dx_before [N, D] dtype   read: gradient of x by its other uses, such as the residual stream;
+ *                            null for 0
+ *   dx [N, D] dtype   overwritten; may be dy or dx_before
+ *   dw [D]    f32     added to
+ * Where x = a + b, dx is the gradient of both a and b. */
 LP_API lp_status lp_rms_norm_backward(lp_ctx *ctx, const void *dy, const void *x, const void *w,
-                                      const float *r, void *dx, float *dw, int32_t N, int32_t D,
-                                      int32_t accumulate, lp_dtype dtype);
+                                      const float *r, const void *dx_before, void *dx, float *dw,
+                                      int32_t N, int32_t D, lp_dtype dtype);
 
-/* LayerNorm forward.  y = (x - mean) * r * w + b,  r = 1 / sqrt(var_D(x) + eps)
- *   x [N, D], w [D], b [D] dtype read;  y [N, D] dtype overwritten, may be x
+/* LayerNorm forward, of s = x + residual or x.  y = (s - mean) * r * w + b,  r = 1 / sqrt(var_D(s) + eps)
+ *   x, residual, sum, y   as in lp_rms_norm_forward;  w, b [D] dtype read
  *   mean [N], r [N] f32 overwritten; keep both for the backward.   Source: arXiv:1607.06450. */
-LP_API lp_status lp_layer_norm_forward(lp_ctx *ctx, const void *x, const void *w, const void *b,
-                                       void *y, float *mean, float *r, int32_t N, int32_t D,
-                                       float eps, lp_dtype dtype);
-/* LayerNorm backward.  g = dy * w, xh = (x - mean) * r:
- *   dx (+)= r * (g - mean_D(g) - xh * mean_D(g * xh))   dw += sum_N(dy * xh)   db += sum_N(dy)
- *   dx [N, D] dtype   added to if accumulate, else overwritten; may be dy
- *   dw, db [D] f32    added to */
+LP_API lp_status lp_layer_norm_forward(lp_ctx *ctx, const void *x, const void *residual,
+                                       const void *w, const void *b, void *sum, void *y,
+                                       float *mean, float *r, int32_t N, int32_t D, float eps,
+                                       lp_dtype dtype);
+/* LayerNorm backward.  x is what was normalised, g = dy * w, xh = (x - mean) * r:
+ *   dx = dx_before + r * (g - mean_D(g) - xh * mean_D(g * xh))
+ *   dw += sum_N(dy * xh)   db += sum_N(dy)
+ *   dy, x, w, dx_before, dx   as in lp_rms_norm_backward;  dw, db [D] f32 added to */
 LP_API lp_status lp_layer_norm_backward(lp_ctx *ctx, const void *dy, const void *x, const void *w,
-                                        const float *mean, const float *r, void *dx, float *dw,
-                                        float *db, int32_t N, int32_t D, int32_t accumulate,
+                                        const float *mean, const float *r, const void *dx_before,
+                                        void *dx, float *dw, float *db, int32_t N, int32_t D,
                                         lp_dtype dtype);
 
 /* Rows of length 1 forward.  y[n,d] = x[n,d] * r[n],  r[n] = 1 / max(sqrt(sum_D(x[n,:]^2)), eps)

@@ -88,15 +88,15 @@ export function bindKernels(
       ),
     biasForward: (y, b, N, F, dtype) => unwrap(lp.lp_bias_forward(ctx, y, b, N, F, dtype)),
     biasBackward: (dy, db, N, F, dtype) => unwrap(lp.lp_bias_backward(ctx, dy, db, N, F, dtype)),
-    rmsNormForward: (x, w, y, r, N, D, eps, dtype) =>
-      unwrap(lp.lp_rms_norm_forward(ctx, x, w, y, r, N, D, eps, dtype)),
-    rmsNormBackward: (dy, x, w, r, dx, dw, N, D, accumulate, dtype) =>
-      unwrap(lp.lp_rms_norm_backward(ctx, dy, x, w, r, dx, dw, N, D, accumulate, dtype)),
-    layerNormForward: (x, w, b, y, mean, r, N, D, eps, dtype) =>
-      unwrap(lp.lp_layer_norm_forward(ctx, x, w, b, y, mean, r, N, D, eps, dtype)),
-    layerNormBackward: (dy, x, w, mean, r, dx, dw, db, N, D, accumulate, dtype) =>
+    rmsNormForward: (x, residual, w, sum, y, r, N, D, eps, dtype) =>
+      unwrap(lp.lp_rms_norm_forward(ctx, x, residual, w, sum, y, r, N, D, eps, dtype)),
+    rmsNormBackward: (dy, x, w, r, dxBefore, dx, dw, N, D, dtype) =>
+      unwrap(lp.lp_rms_norm_backward(ctx, dy, x, w, r, dxBefore, dx, dw, N, D, dtype)),
+    layerNormForward: (x, residual, w, b, sum, y, mean, r, N, D, eps, dtype) =>
+      unwrap(lp.lp_layer_norm_forward(ctx, x, residual, w, b, sum, y, mean, r, N, D, eps, dtype)),
+    layerNormBackward: (dy, x, w, mean, r, dxBefore, dx, dw, db, N, D, dtype) =>
       unwrap(
-        lp.lp_layer_norm_backward(ctx, dy, x, w, mean, r, dx, dw, db, N, D, accumulate, dtype),
+        lp.lp_layer_norm_backward(ctx, dy, x, w, mean, r, dxBefore, dx, dw, db, N, D, dtype),
       ),
     rowNormalizeForward: (x, y, r, N, D, eps, dtype) =>
       unwrap(lp.lp_row_normalize_forward(ctx, x, y, r, N, D, eps, dtype)),

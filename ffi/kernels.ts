@@ -72,10 +72,12 @@ export interface Kernels {
   biasForward(y: Pointer, b: Pointer, N: number, F: number, dtype: number): void;
   /** db[f] += sum_N dy[n, f]. */
   biasBackward(dy: Pointer, db: Pointer, N: number, F: number, dtype: number): void;
-  /** RMSNorm; r is kept for the backward. */
+  /** RMSNorm of x + residual, which becomes `sum`, or of x; r is kept for the backward. */
   rmsNormForward(
     x: Pointer,
+    residual: Pointer,
     w: Pointer,
+    sum: Pointer,
     y: Pointer,
     r: Pointer,
     N: number,
@@ -83,24 +85,26 @@ export interface Kernels {
     eps: number,
     dtype: number,
   ): void;
-  /** Gradients of RMSNorm; dw added to. */
+  /** Gradients of RMSNorm; dx = dxBefore + .., dw added to. */
   rmsNormBackward(
     dy: Pointer,
     x: Pointer,
     w: Pointer,
     r: Pointer,
+    dxBefore: Pointer,
     dx: Pointer,
     dw: Pointer,
     N: number,
     D: number,
-    accumulate: number,
     dtype: number,
   ): void;
-  /** LayerNorm; mean and r are kept for the backward. */
+  /** LayerNorm of x + residual, which becomes `sum`, or of x; mean and r are kept for the backward. */
   layerNormForward(
     x: Pointer,
+    residual: Pointer,
     w: Pointer,
     b: Pointer,
+    sum: Pointer,
     y: Pointer,
     mean: Pointer,
     r: Pointer,
@@ -109,19 +113,19 @@ export interface Kernels {
     eps: number,
     dtype: number,
   ): void;
-  /** Gradients of LayerNorm; dw and db added to. */
+  /** Gradients of LayerNorm; dx = dxBefore + .., dw and db added to. */
   layerNormBackward(
     dy: Pointer,
     x: Pointer,
     w: Pointer,
     mean: Pointer,
     r: Pointer,
+    dxBefore: Pointer,
     dx: Pointer,
     dw: Pointer,
     db: Pointer,
     N: number,
     D: number,
-    accumulate: number,
     dtype: number,
   ): void;
   /** Rows of length 1; r is kept for the backward. */

@@ -56,7 +56,9 @@ export const LAYER_SYMBOLS = {
     parameters: [
       "pointer", // lp_ctx *ctx
       "pointer", // const void *x
+      "pointer", // const void *residual
       "pointer", // const void *w
+      "pointer", // void *sum
       "pointer", // void *y
       "pointer", // float *r
       "i32", // int32_t N
@@ -73,11 +75,11 @@ export const LAYER_SYMBOLS = {
       "pointer", // const void *x
       "pointer", // const void *w
       "pointer", // const float *r
+      "pointer", // const void *dx_before
       "pointer", // void *dx
       "pointer", // float *dw
       "i32", // int32_t N
       "i32", // int32_t D
-      "i32", // int32_t accumulate
       "i32", // lp_dtype dtype
     ],
     result: "i32",
@@ -86,8 +88,10 @@ export const LAYER_SYMBOLS = {
     parameters: [
       "pointer", // lp_ctx *ctx
       "pointer", // const void *x
+      "pointer", // const void *residual
       "pointer", // const void *w
       "pointer", // const void *b
+      "pointer", // void *sum
       "pointer", // void *y
       "pointer", // float *mean
       "pointer", // float *r
@@ -106,12 +110,12 @@ export const LAYER_SYMBOLS = {
       "pointer", // const void *w
       "pointer", // const float *mean
       "pointer", // const float *r
+      "pointer", // const void *dx_before
       "pointer", // void *dx
       "pointer", // float *dw
       "pointer", // float *db
       "i32", // int32_t N
       "i32", // int32_t D
-      "i32", // int32_t accumulate
       "i32", // lp_dtype dtype
     ],
     result: "i32",

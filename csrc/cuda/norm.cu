@@ -15,22 +15,40 @@ namespace lp {
 namespace {
 constexpr size_t kMostShared = 64 << 10; // what every device has; wider sums stay in the workspace
 
+// What a forward normalises: x, or sum = x + residual as the storage type holds it. A thread reads
+// of the sum what it wrote itself.
+template <class T> struct Source {
+  const T *x, *residual;
+  T *sum;
+  GPU_DEV const T *rows() const { return residual == nullptr ? x : sum; }
+  template <class Pack, int W> GPU_DEV void take(size_t at, Pack pack, float (&v)[W]) const {
+    pack.load(x + at, v);
+    if (residual == nullptr) return;
+    float add[W];
+    pack.load(residual + at, add);
+#pragma unroll
+    for (int j = 0; j < W; j++) v[j] = to_float(from_float<T>(v[j] + add[j]));
+    pack.store(sum + at, v);
+  }
+};
+
 template <bool aligned, class T>
 __global__ void __launch_bounds__(256, 4)
-    rms_forward_kernel(const T *x, const T *w, T *y, float *r_out, int D, float eps) {
+    rms_forward_kernel(Source<T> source, const T *w, T *y, float *r_out, int D, float eps) {
   constexpr int W = kPack<T>;
   GPU_SMEM(float, shared, [1][kMostWarps]);
   const size_t row = (size_t)blockIdx.x * D;
   float squares[1] = {0};
   for_packs<aligned, W>(D, threadIdx.x, blockDim.x, [&](int d, auto pack) {
     float v[W];
-    pack.load(x + row + d, v);
+    source.take(row + d, pack, v);
 #pragma unroll
     for (int j = 0; j < W; j++) squares[0] += v[j] * v[j];
   });
   block_sum(squares, shared);
   const float r = reciprocal_root(squares[0] / (float)D, eps);
   if (threadIdx.x == 0) r_out[blockIdx.x] = r;
+  const T *x = source.rows();
   for_packs<aligned, W>(D, threadIdx.x, blockDim.x, [&](int d, auto pack) {
     float v[W], w_d[W];
     pack.load(x + row + d, v);
@@ -43,18 +61,19 @@ __global__ void __launch_bounds__(256, 4)
 
 template <bool aligned, class T>
 __global__ void __launch_bounds__(256, 4)
-    layer_forward_kernel(const T *x, const T *w, const T *b, T *y, float *mean_out, float *r_out,
-                         int D, float eps) {
+    layer_forward_kernel(Source<T> source, const T *w, const T *b, T *y, float *mean_out,
+                         float *r_out, int D, float eps) {
   constexpr int W = kPack<T>;
   GPU_SMEM(float, shared, [2][1][kMostWarps]);
   const size_t row = (size_t)blockIdx.x * D;
   float values[1] = {0}, squares[1] = {0};
   for_packs<aligned, W>(D, threadIdx.x, blockDim.x, [&](int d, auto pack) {
     float v[W];
-    pack.load(x + row + d, v);
+    source.take(row + d, pack, v);
 #pragma unroll
     for (int j = 0; j < W; j++) values[0] += v[j];
   });
+  const T *x = source.rows();
   block_sum(values, shared[0]);
   const float mean = values[0] / (float)D;
   for_packs<aligned, W>(D, threadIdx.x, blockDim.x, [&](int d, auto pack) {
@@ -153,8 +172,8 @@ template <class T> struct LayerRow {
 template <bool aligned, class T, class Row>
 __global__ void __launch_bounds__(256, 4)
     norm_backward_kernel(const T *dy, const T *x, const T *w, const float *mean, const float *r,
-                         T *dx, float *partial, float *sums, int N, int D, int rows,
-                         bool accumulate) {
+                         const T *before, T *dx, float *partial, float *sums, int N, int D,
+                         int rows) {
   constexpr int W = kPack<T>, kOut = Row::kOut;
   GPU_DYN_SMEM(float, dynamic);
   GPU_SMEM(float, shared, [2][2][kMostWarps]);
@@ -193,7 +212,7 @@ __global__ void __launch_bounds__(256, 4)
       pack.load(w + d, w_d);
 #pragma unroll
       for (int j = 0; j < W; j++) dx_d[j] = 0;
-      if (accumulate) pack.load(dx + at + d, dx_d);
+      if (before != nullptr) pack.load(before + at + d, dx_d);
 #pragma unroll
       for (int j = 0; j < W; j++) dx_d[j] += row.dx(dy_d[j], x_d[j], w_d[j]);
       pack.store(dx + at + d, dx_d);
@@ -212,11 +231,11 @@ __global__ void __launch_bounds__(256, 4)
 
 template <class T, template <class> class Row>
 void norm_backward(lp_ctx *ctx, const char *name, const void *dy_in, const void *x_in,
-                   const void *w_in, const float *mean, const float *r, void *dx_out, int N, int D,
-                   bool accumulate, std::initializer_list<float *> out) {
+                   const void *w_in, const float *mean, const float *r, const void *before_in,
+                   void *dx_out, int N, int D, std::initializer_list<float *> out) {
   constexpr int W = kPack<T>, kOut = Row<T>::kOut;
   const T *dy = static_cast<const T *>(dy_in), *x = static_cast<const T *>(x_in);
-  const T *w = static_cast<const T *>(w_in);
+  const T *w = static_cast<const T *>(w_in), *before = static_cast<const T *>(before_in);
   T *dx = static_cast<T *>(dx_out);
   const RowBlocks blocks = row_blocks(N);
   const int groups = (D + W - 1) / W;
@@ -224,12 +243,18 @@ void norm_backward(lp_ctx *ctx, const char *name, const void *dy_in, const void 
   const bool is_shared = held * sizeof(float) <= kMostShared;
   const size_t partials = (blocks.count * width + 63) / 64 * 64;
   float *partial = ctx->workspace<float>(partials + (is_shared ? 0 : blocks.count * held));
-  with_bool(is_aligned<W>(D, dy, x, w, dx), [&](auto aligned) {
+  with_bool(is_aligned<W>(D, dy, x, w, before, dx), [&](auto aligned) {
     launch(ctx, name, norm_backward_kernel<decltype(aligned)::value, T, Row<T>>, blocks.count,
-               threads_for(groups), is_shared ? held * sizeof(float) : 0, dy, x, w, mean, r, dx,
-               partial, is_shared ? nullptr : partial + partials, N, D, blocks.rows, accumulate);
+               threads_for(groups), is_shared ? held * sizeof(float) : 0, dy, x, w, mean, r, before,
+               dx, partial, is_shared ? nullptr : partial + partials, N, D, blocks.rows);
   });
   add_row_sums(ctx, name, partial, blocks.count, D, out);
+}
+
+template <class T> Source<T> source_of(const void *x, const void *residual, void *sum) {
+  if (residual == nullptr) return {static_cast<const T *>(x), nullptr, nullptr};
+  LP_CHECK_POINTERS(sum);
+  return {static_cast<const T *>(x), static_cast<const T *>(residual), static_cast<T *>(sum)};
 }
 } // namespace
 
@@ -237,8 +262,9 @@ void norm_backward(lp_ctx *ctx, const char *name, const void *dy_in, const void 
 
 using namespace lp;
 
-lp_status lp_rms_norm_forward(lp_ctx *ctx, const void *x, const void *w, void *y, float *r,
-                              int32_t N, int32_t D, float eps, lp_dtype dtype) {
+lp_status lp_rms_norm_forward(lp_ctx *ctx, const void *x, const void *residual, const void *w,
+                              void *sum, void *y, float *r, int32_t N, int32_t D, float eps,
+                              lp_dtype dtype) {
   return guard(ctx, "rms_norm_forward", [&] {
     with_type(dtype, [&](auto type) {
       using T = decltype(type);
@@ -246,9 +272,11 @@ lp_status lp_rms_norm_forward(lp_ctx *ctx, const void *x, const void *w, void *y
       if (N == 0 || D == 0) return;
       LP_CHECK_POINTERS(x, w, y, r);
       constexpr int W = kPack<T>;
-      const T *from = static_cast<const T *>(x), *weights = static_cast<const T *>(w);
+      const Source<T> from = source_of<T>(x, residual, sum);
+      const T *weights = static_cast<const T *>(w);
       T *to = static_cast<T *>(y);
-      with_bool(is_aligned<W>(D, from, weights, to), [&](auto aligned) {
+      const bool is_wide = is_aligned<W>(D, from.x, from.residual, from.sum, weights, to);
+      with_bool(is_wide, [&](auto aligned) {
         launch(ctx, "rms_norm_forward", rms_forward_kernel<decltype(aligned)::value, T>, N,
                    threads_for((D + W - 1) / W), 0, from, weights, to, r, D, eps);
       });
@@ -257,23 +285,23 @@ lp_status lp_rms_norm_forward(lp_ctx *ctx, const void *x, const void *w, void *y
 }
 
 lp_status lp_rms_norm_backward(lp_ctx *ctx, const void *dy, const void *x, const void *w,
-                               const float *r, void *dx, float *dw, int32_t N, int32_t D,
-                               int32_t accumulate, lp_dtype dtype) {
+                               const float *r, const void *dx_before, void *dx, float *dw,
+                               int32_t N, int32_t D, lp_dtype dtype) {
   return guard(ctx, "rms_norm_backward", [&] {
     with_type(dtype, [&](auto type) {
       using T = decltype(type);
       check_norm(N, D, 1);
       if (N == 0 || D == 0) return;
       LP_CHECK_POINTERS(dy, x, w, r, dx);
-      norm_backward<T, RmsRow>(ctx, "rms_norm_backward", dy, x, w, nullptr, r, dx, N, D,
-                               accumulate != 0, {dw});
+      norm_backward<T, RmsRow>(ctx, "rms_norm_backward", dy, x, w, nullptr, r, dx_before, dx, N,
+                               D, {dw});
     });
   });
 }
 
-lp_status lp_layer_norm_forward(lp_ctx *ctx, const void *x, const void *w, const void *b, void *y,
-                                float *mean, float *r, int32_t N, int32_t D, float eps,
-                                lp_dtype dtype) {
+lp_status lp_layer_norm_forward(lp_ctx *ctx, const void *x, const void *residual, const void *w,
+                                const void *b, void *sum, void *y, float *mean, float *r,
+                                int32_t N, int32_t D, float eps, lp_dtype dtype) {
   return guard(ctx, "layer_norm_forward", [&] {
     with_type(dtype, [&](auto type) {
       using T = decltype(type);
@@ -281,10 +309,11 @@ lp_status lp_layer_norm_forward(lp_ctx *ctx, const void *x, const void *w, const
       if (N == 0 || D == 0) return;
       LP_CHECK_POINTERS(x, w, b, y, mean, r);
       constexpr int W = kPack<T>;
-      const T *from = static_cast<const T *>(x), *weights = static_cast<const T *>(w);
-      const T *biases = static_cast<const T *>(b);
+      const Source<T> from = source_of<T>(x, residual, sum);
+      const T *weights = static_cast<const T *>(w), *biases = static_cast<const T *>(b);
       T *to = static_cast<T *>(y);
-      with_bool(is_aligned<W>(D, from, weights, biases, to), [&](auto aligned) {
+      const bool is_wide = is_aligned<W>(D, from.x, from.residual, from.sum, weights, biases, to);
+      with_bool(is_wide, [&](auto aligned) {
         launch(ctx, "layer_norm_forward", layer_forward_kernel<decltype(aligned)::value, T>, N,
                    threads_for((D + W - 1) / W), 0, from, weights, biases, to, mean, r, D, eps);
       });
@@ -293,16 +322,17 @@ lp_status lp_layer_norm_forward(lp_ctx *ctx, const void *x, const void *w, const
 }
 
 lp_status lp_layer_norm_backward(lp_ctx *ctx, const void *dy, const void *x, const void *w,
-                                 const float *mean, const float *r, void *dx, float *dw, float *db,
-                                 int32_t N, int32_t D, int32_t accumulate, lp_dtype dtype) {
+                                 const float *mean, const float *r, const void *dx_before,
+                                 void *dx, float *dw, float *db, int32_t N, int32_t D,
+                                 lp_dtype dtype) {
   return guard(ctx, "layer_norm_backward", [&] {
     with_type(dtype, [&](auto type) {
       using T = decltype(type);
       check_norm(N, D, 1);
       if (N == 0 || D == 0) return;
       LP_CHECK_POINTERS(dy, x, w, mean, r, dx);
-      norm_backward<T, LayerRow>(ctx, "layer_norm_backward", dy, x, w, mean, r, dx, N, D,
-                                 accumulate != 0, {dw, db});
+      norm_backward<T, LayerRow>(ctx, "layer_norm_backward", dy, x, w, mean, r, dx_before, dx, N,
+                                 D, {dw, db});
     });
   });
 }

@@ -133,12 +133,12 @@ function benchMemory(type: FloatType): void {
     [
       "rmsNorm",
       2 * ND * e,
-      () => kernels.rmsNormForward(x.ptr, z.ptr, y.ptr, g.ptr, rows, D, 1e-5, t),
+      () => kernels.rmsNormForward(x.ptr, null, z.ptr, null, y.ptr, g.ptr, rows, D, 1e-5, t),
     ],
     [
       "rmsNorm backward",
       4 * ND * e,
-      () => kernels.rmsNormBackward(x.ptr, z.ptr, z.ptr, m.ptr, y.ptr, v.ptr, rows, D, 1, t),
+      () => kernels.rmsNormBackward(x.ptr, z.ptr, z.ptr, m.ptr, y.ptr, y.ptr, v.ptr, rows, D, t),
     ],
     ["rope", 4 * ND * e, () =>
       // deno-fmt-ignore

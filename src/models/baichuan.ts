@@ -6,7 +6,7 @@ import { add } from "../tensor/ops/add.ts";
 import { attention, cachedAttention } from "../tensor/ops/attention.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import { linear } from "../tensor/ops/linear.ts";
-import { normalizeRows, rmsNorm } from "../tensor/ops/norm.ts";
+import { addRmsNorm, normalizeRows, rmsNorm } from "../tensor/ops/norm.ts";
 import { makeRopeTable, rope, type RopeTable } from "../tensor/ops/rope.ts";
 import type { ParameterSpec } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -149,8 +149,9 @@ function forward(
       const o = cache
         ? cachedAttention(tape, qkv, batch.span, shape, cache)
         : attention(tape, qkv, batch.span, shape);
-      const a = add(tape, h, linear(tape, o, weights.get("self_attn.o_proj.weight")));
-      const m = rmsNorm(tape, a, weights.get("post_attention_layernorm.weight"), eps);
+      const branch = linear(tape, o, weights.get("self_attn.o_proj.weight"));
+      const scale = weights.get("post_attention_layernorm.weight");
+      const [a, m] = addRmsNorm(tape, h, branch, scale, eps);
       const gates = linear(
         tape,
         m,

@@ -6,7 +6,7 @@ import { attention, cachedAttention } from "../tensor/ops/attention.ts";
 import { dropout } from "../tensor/ops/dropout.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import { linear } from "../tensor/ops/linear.ts";
-import { layerNorm } from "../tensor/ops/norm.ts";
+import { addLayerNorm, layerNorm } from "../tensor/ops/norm.ts";
 import { splitHeads } from "../tensor/ops/split_heads.ts";
 import type { ParameterSpec } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -102,6 +102,8 @@ function forward(
   device.upload(slopes, alibiSlopes(H));
   const norm = ({ tape, weights }: LayerRun, name: string, x: Tensor) =>
     layerNorm(tape, x, weights.get(`${name}.weight`), weights.get(`${name}.bias`), eps);
+  const addNorm = ({ tape, weights }: LayerRun, name: string, h: Tensor, x: Tensor) =>
+    addLayerNorm(tape, h, x, weights.get(`${name}.weight`), weights.get(`${name}.bias`), eps);
   const dense = ({ tape, weights }: LayerRun, name: string, x: Tensor) =>
     linear(tape, x, weights.get(`${name}.weight`), weights.get(`${name}.bias`));
   const output = (run: LayerRun, name: string, x: Tensor) =>
@@ -121,8 +123,9 @@ function forward(
       const o = cache
         ? cachedAttention(tape, qkv, batch.span, shape, cache)
         : attention(tape, qkv, batch.span, shape);
-      const a = add(tape, normalizedResidual ? x : h, output(run, "self_attention.dense", o));
-      const m = norm(run, "post_attention_layernorm", a);
+      const branch = output(run, "self_attention.dense", o);
+      const residual = normalizedResidual ? x : h;
+      const [a, m] = addNorm(run, "post_attention_layernorm", residual, branch);
       const hidden = gelu(tape, dense(run, "mlp.dense_h_to_4h", m));
       return add(tape, normalizedResidual ? m : a, output(run, "mlp.dense_4h_to_h", hidden));
     },

@@ -6,7 +6,7 @@ import { attention, cachedAttention } from "../tensor/ops/attention.ts";
 import { dropout } from "../tensor/ops/dropout.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import { linear } from "../tensor/ops/linear.ts";
-import { rmsNorm } from "../tensor/ops/norm.ts";
+import { addRmsNorm, rmsNorm } from "../tensor/ops/norm.ts";
 import { makeRopeTable, rope } from "../tensor/ops/rope.ts";
 import type { ParameterSpec } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -138,8 +138,9 @@ function forward(
       const o = cache
         ? cachedAttention(tape, qkv, batch.span, shape, cache)
         : attention(tape, qkv, batch.span, shape);
-      const a = add(tape, h, output("self_attention.dense", o));
-      const m = rmsNorm(tape, a, weights.get("post_attention_layernorm.weight"), eps);
+      const branch = output("self_attention.dense", o);
+      const scale = weights.get("post_attention_layernorm.weight");
+      const [a, m] = addRmsNorm(tape, h, branch, scale, eps);
       const gates = linear(tape, m, weights.get("mlp.dense_h_to_4h.weight"));
       return add(tape, a, output("mlp.dense_4h_to_h", swiglu(tape, gates)));
     },

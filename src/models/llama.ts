@@ -5,7 +5,7 @@ import { add } from "../tensor/ops/add.ts";
 import { attention, cachedAttention } from "../tensor/ops/attention.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import { linear } from "../tensor/ops/linear.ts";
-import { rmsNorm } from "../tensor/ops/norm.ts";
+import { addRmsNorm, rmsNorm } from "../tensor/ops/norm.ts";
 import { makeRopeTable, rope } from "../tensor/ops/rope.ts";
 import type { Initializer, ParameterSpec } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -210,8 +210,9 @@ function forward(
       const o = cache
         ? cachedAttention(tape, qkv, batch.span, shape, cache)
         : attention(tape, qkv, batch.span, shape);
-      const a = add(tape, h, linear(tape, o, weights.get("self_attn.o_proj.weight")));
-      const m = rmsNorm(tape, a, weights.get("post_attention_layernorm.weight"), eps);
+      const branch = linear(tape, o, weights.get("self_attn.o_proj.weight"));
+      const scale = weights.get("post_attention_layernorm.weight");
+      const [a, m] = addRmsNorm(tape, h, branch, scale, eps);
       return add(tape, a, mlp.forward(run, m));
     },
 

@@ -123,6 +123,20 @@ export class Tape {
     return { tensor: own, accumulate: 1 };
   }
 
+  /**
+   * Where an op that adds while it writes puts the gradient of `x`: it overwrites `tensor` with the
+   * sum of `before`, the gradient by the other uses of `x`, and its own share. That saves the copy
+   * which `gradient` makes of a buffer that others read.
+   */
+  gradientSum(x: Tensor): { tensor: Tensor; before: Tensor | undefined } {
+    const before = this.#gradients.get(x);
+    if (before && this.pool.uses(before) === 1) return { tensor: before, before };
+    const tensor = this.pool.acquire(x.shape, x.dtype);
+    this.#gradients.set(x, tensor);
+    if (before) this.pool.release(before); // those who share it still hold it
+    return { tensor, before };
+  }
+
   /** The gradient of `x` is `dx`, a block of the pool, plus what is there already. */
   passGradient(x: Tensor, dx: Tensor): void {
     if (!this.#gradients.has(x)) {

@@ -14,6 +14,11 @@ export function add(tape: Tape, a: Tensor, b: Tensor): Tensor {
   expectShape("add", "b", b, a.shape);
   const y = tape.like(a);
   tape.kernels.add(a.ptr, b.ptr, y.ptr, a.size, a.code);
+  return recordSum(tape, y, a, b);
+}
+
+/** Records that `y` is a + b, whichever kernel added them. Returns `y`. */
+export function recordSum(tape: Tape, y: Tensor, a: Tensor, b: Tensor): Tensor {
   return tape.record(y, (dy) => {
     tape.passGradient(a, dy);
     tape.passGradient(b, dy);

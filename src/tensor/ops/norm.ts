@@ -2,6 +2,7 @@
 import type { Parameter } from "../parameter.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import type { Tape } from "../tape.ts";
+import { recordSum } from "./add.ts";
 
 /**
  * Scales each row to unit root mean square, then by `w`.
@@ -18,26 +19,28 @@ import type { Tape } from "../tape.ts";
  * @see arXiv:1910.07467, eq. 4
  */
 export function rmsNorm(tape: Tape, x: Tensor, w: Parameter, eps: number): Tensor {
-  const [N, D] = x.shape;
-  expectShape("rmsNorm", "w", w.weight, [D]);
-  const y = tape.like(x);
-  const r = tape.empty([N], "f32");
-  tape.kernels.rmsNormForward(x.ptr, w.weight.ptr, y.ptr, r.ptr, N, D, eps, x.code);
-  return tape.record(y, (dy) => {
-    const dx = tape.gradient(x);
-    tape.kernels.rmsNormBackward(
-      dy.ptr,
-      x.ptr,
-      w.weight.ptr,
-      r.ptr,
-      dx.tensor.ptr,
-      w.grad?.ptr ?? null,
-      N,
-      D,
-      dx.accumulate,
-      x.code,
-    );
-  });
+  return rmsNormOf(tape, { x, sum: x }, w, eps);
+}
+
+/**
+ * Adds a branch to the residual stream and normalises the sum, in one pass over memory:
+ *
+ *   s = residual + x        y = rmsNorm(s)        dresidual = dx = ds + d rmsNorm / ds
+ *
+ * @param residual [N, D]
+ * @param x [N, D], dtype of residual
+ * @returns s and y, with the bits of `add` and `rmsNorm`
+ * @throws {TypeError} If x is not [N, D] or w is not [D]
+ */
+export function addRmsNorm(
+  tape: Tape,
+  residual: Tensor,
+  x: Tensor,
+  w: Parameter,
+  eps: number,
+): [s: Tensor, y: Tensor] {
+  const sum = sumOf(tape, "addRmsNorm", residual, x);
+  return [sum, rmsNormOf(tape, { x, residual, sum }, w, eps)];
 }
 
 /**
@@ -61,6 +64,77 @@ export function layerNorm(
   b: Parameter,
   eps: number,
 ): Tensor {
+  return layerNormOf(tape, { x, sum: x }, w, b, eps);
+}
+
+/** `addRmsNorm` with `layerNorm`. @throws {TypeError} If x is not [N, D], or w or b is not [D] */
+export function addLayerNorm(
+  tape: Tape,
+  residual: Tensor,
+  x: Tensor,
+  w: Parameter,
+  b: Parameter,
+  eps: number,
+): [s: Tensor, y: Tensor] {
+  const sum = sumOf(tape, "addLayerNorm", residual, x);
+  return [sum, layerNormOf(tape, { x, residual, sum }, w, b, eps)];
+}
+
+/** What is normalised: x, or the sum of both. */
+interface Source {
+  x: Tensor;
+  residual?: Tensor;
+  /** Written by the norm where there is a residual. */
+  sum: Tensor;
+}
+
+/** Where the norm that follows writes the sum; recorded before it, so that its backward comes last. */
+function sumOf(tape: Tape, op: string, residual: Tensor, x: Tensor): Tensor {
+  expectShape(op, "x", x, residual.shape);
+  return recordSum(tape, tape.like(x), residual, x);
+}
+
+function rmsNormOf(tape: Tape, { x, residual, sum }: Source, w: Parameter, eps: number): Tensor {
+  const [N, D] = x.shape;
+  expectShape("rmsNorm", "w", w.weight, [D]);
+  const y = tape.like(x);
+  const r = tape.empty([N], "f32");
+  tape.kernels.rmsNormForward(
+    x.ptr,
+    residual?.ptr ?? null,
+    w.weight.ptr,
+    sum.ptr,
+    y.ptr,
+    r.ptr,
+    N,
+    D,
+    eps,
+    x.code,
+  );
+  return tape.record(y, (dy) => {
+    const { tensor: dx, before } = tape.gradientSum(sum);
+    tape.kernels.rmsNormBackward(
+      dy.ptr,
+      sum.ptr,
+      w.weight.ptr,
+      r.ptr,
+      before?.ptr ?? null,
+      dx.ptr,
+      w.grad?.ptr ?? null,
+      N,
+      D,
+      x.code,
+    );
+  });
+}
+
+function layerNormOf(
+  tape: Tape,
+  { x, residual, sum }: Source,
+  w: Parameter,
+  b: Parameter,
+  eps: number,
+): Tensor {
   const [N, D] = x.shape;
   expectShape("layerNorm", "w", w.weight, [D]);
   expectShape("layerNorm", "b", b.weight, [D]);
@@ -69,8 +143,10 @@ export function layerNorm(
   const r = tape.empty([N], "f32");
   tape.kernels.layerNormForward(
     x.ptr,
+    residual?.ptr ?? null,
     w.weight.ptr,
     b.weight.ptr,
+    sum.ptr,
     y.ptr,
     mean.ptr,
     r.ptr,
@@ -80,19 +156,19 @@ export function layerNorm(
     x.code,
   );
   return tape.record(y, (dy) => {
-    const dx = tape.gradient(x);
+    const { tensor: dx, before } = tape.gradientSum(sum);
     tape.kernels.layerNormBackward(
       dy.ptr,
-      x.ptr,
+      sum.ptr,
       w.weight.ptr,
       mean.ptr,
       r.ptr,
-      dx.tensor.ptr,
+      before?.ptr ?? null,
+      dx.ptr,
       w.grad?.ptr ?? null,
       b.grad?.ptr ?? null,
       N,
       D,
-      dx.accumulate,
       x.code,
     );
   });
