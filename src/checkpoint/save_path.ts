@@ -13,8 +13,8 @@ export interface SavePathClaim extends Disposable {
 
 /** A checkpoint to go on from. */
 export interface FoundCheckpoint {
-  /** Its directory. */
-  dir: string;
+  /** Its directory; undefined when there is none, or none is complete. */
+  dir: string | undefined;
   /** Why newer ones, or the one that `latest` names, cannot be used. */
   passedOver: string[];
 }
@@ -64,10 +64,8 @@ export function removeUnfinished(savePath: string): void {
 /**
  * Finds the checkpoint to go on from: the one that `latest` names or, when that is not complete, the
  * one that was saved last of those that are.
- *
- * @returns undefined when there is none
  */
-export function findLatest(savePath: string): FoundCheckpoint | undefined {
+export function findLatest(savePath: string): FoundCheckpoint {
   const passedOver: string[] = [];
   const named = readLatest(savePath);
   if (named !== undefined) {
@@ -90,7 +88,7 @@ export function findLatest(savePath: string): FoundCheckpoint | undefined {
     }
   }
   complete.sort((a, b) => b.savedAt - a.savedAt);
-  return complete.length ? { dir: complete[0].dir, passedOver } : undefined;
+  return { dir: complete[0]?.dir, passedOver };
 }
 
 /**

@@ -18,6 +18,7 @@ import { lossPolicy, makeOptimizer, planRank, programOf, stageSpec } from "./lay
 import { withCachedModel } from "./local_model.ts";
 import { describeConfigured, type RunPlan, samplerOf } from "./prepare.ts";
 import { restore, type SavedParts, Saver } from "./saver.ts";
+import { CONFIG_FILE } from "./start.ts";
 import { Trainer } from "./trainer.ts";
 
 /** A step is not interrupted; between steps, the supervisor is heard so often. */
@@ -105,7 +106,7 @@ export async function trainRank(run: RendezvousClient, plan: RunPlan): Promise<v
     savePath: config.save_path,
     id: plan.id,
     modelDir: config.model_path,
-    files: { "train_config.yml": formatConfig(config) },
+    files: { [CONFIG_FILE]: formatConfig(config) },
     keepLast: config.keep_last_n,
   });
 

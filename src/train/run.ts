@@ -1,5 +1,5 @@
 /** A training run from its configuration to its end: prepares, starts the ranks, shows what they do. @module */
-import { dirname, join, resolve } from "@std/path";
+import { join } from "@std/path";
 import { claimSavePath, findLatest, removeUnfinished } from "../checkpoint/save_path.ts";
 import { readTrainerState } from "../checkpoint/trainer_state.ts";
 import { ConfigError } from "../config/config_error.ts";
@@ -20,6 +20,7 @@ import { rateSpec, scheduleWarning } from "../optim/lr_schedule.ts";
 import { lossPolicy, memoryRow } from "./layout.ts";
 import { withLocalModel } from "./local_model.ts";
 import { checkStart, describeConfigured, type PreparedRun, prepareRun } from "./prepare.ts";
+import { checkResume, findStart } from "./start.ts";
 
 /** What to run. */
 export interface TrainOptions {
@@ -53,6 +54,7 @@ export async function runTraining(options: TrainOptions): Promise<number> {
   const config = await withLocalModel(given, { needsWeights, screen, log });
   const model = describeConfigured(config);
   if (start.dir === undefined) checkStart(config, model);
+  else for (const text of checkResume(start.dir, config, model)) log.warn(text);
   using _claim = claimSavePath(config.save_path, { resume: start.isInside });
   for (const fault of start.passedOver) log.warn(fault);
   const run = await prepareRun(
@@ -64,27 +66,6 @@ export async function runTraining(options: TrainOptions): Promise<number> {
   screen.redraw("");
   describeRun(log, config, run, chosen);
   return await superviseWithRestarts(config, run, start.dir, options.program, { screen, log });
-}
-
-/** Where a run begins. */
-interface Start {
-  /** The checkpoint to go on from; undefined for a fresh start. */
-  dir?: string | undefined;
-  /** Whether the save path may hold an earlier part of this run. */
-  isInside: boolean;
-  /** Why newer checkpoints cannot be used. */
-  passedOver: string[];
-}
-
-function findStart(config: TrainConfig, resume: string | undefined): Start {
-  if (resume === undefined) return { isInside: false, passedOver: [] };
-  if (resume !== "auto") {
-    readTrainerState(resume);
-    const isInside = resolve(dirname(resolve(resume))) === resolve(config.save_path);
-    return { dir: resume, isInside, passedOver: [] };
-  }
-  const found = findLatest(config.save_path);
-  return { dir: found?.dir, isInside: true, passedOver: found?.passedOver ?? [] };
 }
 
 /** Runs the ranks; after a failure starts them again from the last checkpoint, max_restarts times. */
@@ -105,7 +86,7 @@ async function superviseWithRestarts(
     }
     const status = await supervise(config, run, { resume, done }, program, display);
     if (status !== 1 || restarts >= config.max_restarts) return status;
-    resume = findLatest(config.save_path)?.dir ?? resume;
+    resume = findLatest(config.save_path).dir ?? resume;
     log.warn(`Restart ${restarts + 1} of ${config.max_restarts}`);
   }
 }

@@ -85,7 +85,7 @@ Deno.test("verify() names the file whose bytes have changed", () =>
 
 Deno.test("findLatest() follows latest, and falls back to the last complete checkpoint", () =>
   withDir(async (dir) => {
-    assertEquals(findLatest(dir), undefined);
+    assertEquals(findLatest(dir).dir, undefined);
     const [one, two, three] = [
       await save(dir, MODEL, 1),
       await save(dir, MODEL, 2),
@@ -96,7 +96,7 @@ Deno.test("findLatest() follows latest, and falls back to the last complete chec
     assertEquals(findLatest(dir), { dir: one, passedOver: [] });
     for (const damaged of ["", "step_000009", "../elsewhere", "\0\0\0"]) {
       Deno.writeTextFileSync(join(dir, "latest"), damaged);
-      assertEquals(findLatest(dir)?.dir, three);
+      assertEquals(findLatest(dir).dir, three);
     }
     Deno.writeTextFileSync(join(dir, "latest"), "step_000003");
     Deno.truncateSync(join(three, "layer_01-optim_states.safetensors"), 100);
@@ -108,9 +108,9 @@ Deno.test("findLatest() follows latest, and falls back to the last complete chec
         .test(found.passedOver[0]),
     );
     Deno.writeTextFileSync(join(two, "trainer_state.json"), "{");
-    assertEquals(findLatest(dir)?.dir, one);
+    assertEquals(findLatest(dir).dir, one);
     Deno.removeSync(join(one, "layer_00-model_states.safetensors"));
-    assertEquals(findLatest(dir), undefined);
+    assertEquals(findLatest(dir).dir, undefined);
   }));
 
 Deno.test("a checkpoint of the same name is replaced as a whole", () =>
