@@ -68,7 +68,8 @@ export function optional(words: readonly string[] | undefined, name: string): st
 }
 
 /** A flag that may be given any number of times. */
-export function repeated(words: readonly string[] | undefined, _name: string): readonly string[] {
+export function repeated(words: readonly string[] | undefined, name: string): readonly string[] {
+  if (words?.includes("")) throw new UsageError(`The option --${name} needs a value`);
   return words ?? [];
 }
 

@@ -18,7 +18,7 @@ export async function generate(args: string[]): Promise<number> {
     "seed": number(integer(0), 0),
     "stop": repeated,
     "dtype": choice(["f32", "bf16", "fp16"], undefined),
-    "threads": number(integer(1), 0),
+    "threads": number({ ...integer(1), max: 4096 }, 0),
     "device": deviceChoice,
   });
   const narrows = flags["top-k"] !== undefined || flags["top-p"] !== undefined;

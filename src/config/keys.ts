@@ -145,10 +145,10 @@ export function path(o: { doc: string; default?: string }): Key<string> {
 /** One of a few words. */
 export function oneOf<W extends string>(
   words: readonly W[],
-  o: { doc: string; default?: W; unlisted?: readonly W[] },
+  o: { doc: string; default?: W; unlisted?: readonly W[]; type?: string },
 ): Key<W> {
   const { unlisted = [], ...rest } = o;
-  const type = words.length === 1 ? words[0]! : `one of ${words.join(", ")}`;
+  const type = o.type ?? (words.length === 1 ? words[0]! : `one of ${words.join(", ")}`);
   return {
     ...rest,
     type,
@@ -191,11 +191,11 @@ export function optional<T>(key: Key<T>): Key<T | null> {
 export function either<A, B>(
   first: Key<A>,
   second: Key<B>,
-  o: { doc: string; default?: A | B; isFirst: (value: unknown) => boolean },
+  o: { doc: string; type: string; default?: A | B; isFirst: (value: unknown) => boolean },
 ): Key<A | B> {
   return {
     doc: o.doc,
-    type: `${first.type} or ${second.type}`,
+    type: o.type,
     default: o.default,
     read: (value, path, reading) => (o.isFirst(value) ? first : second).read(value, path, reading),
   };
@@ -278,7 +278,7 @@ export function show(value: unknown): string {
   try {
     text = JSON.stringify(value) ?? String(value);
   } catch {
-    text = String(value);
+    text = Array.isArray(value) ? "a list that holds itself" : "a mapping that holds itself";
   }
   return text.length > 60 ? text.slice(0, 57) + "..." : text;
 }

@@ -98,7 +98,7 @@ export function parseConfig(
     );
   }
   const problems: string[] = [];
-  const { value, origin } = applyOverrides(yaml.value, overrides, problems);
+  const { value, origin, originInside } = applyOverrides(yaml.value, overrides, problems);
   const source = (path: string, ofKey = false): string => {
     const override = origin(path);
     if (override !== undefined) return override;
@@ -106,6 +106,8 @@ export function parseConfig(
       const place = ofKey && at === path ? yaml.keyPlace(at) : yaml.valuePlace(at);
       if (place !== undefined) return at === "" ? file : `${file}:${place}`;
       if (at === "") return file;
+      const inside = at === path ? originInside(at) : undefined;
+      if (inside !== undefined) return inside;
     }
   };
   const reading = new Collector(problems, source);

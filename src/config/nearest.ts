@@ -32,7 +32,8 @@ export function editDistance(a: string, b: string): number {
  *
  * @param name What was written
  * @param known What may be written; the first of equally near names wins
- * @returns undefined when all differ in more than a third of their letters (at least two)
+ * @returns undefined when all differ in more than a third of their letters (at least two,
+ *   and no more than it has)
  */
 export function nearest(name: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
@@ -40,7 +41,8 @@ export function nearest(name: string, known: readonly string[]): string | undefi
   const plain = (s: string) => s.toLowerCase().replaceAll("-", "_");
   for (const candidate of known) {
     const distance = editDistance(plain(name), plain(candidate));
-    const limit = Math.max(2, Math.floor(Math.max(name.length, candidate.length) / 3));
+    const third = Math.floor(Math.max(name.length, candidate.length) / 3);
+    const limit = Math.min(name.length, Math.max(2, third));
     if (distance <= limit && distance < bestDistance && distance < candidate.length) {
       best = candidate;
       bestDistance = distance;

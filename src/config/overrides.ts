@@ -8,6 +8,8 @@ export interface Overridden {
   readonly value: unknown;
   /** "--set #n" if the value at `path` was last given by override n, else undefined. */
   origin(path: string): string | undefined;
+  /** The same, if override n gave something inside the value at `path`. */
+  originInside(path: string): string | undefined;
 }
 
 /**
@@ -58,5 +60,6 @@ export function applyOverrides(
     value,
     origin: (path) =>
       origins.findLast((o) => o.path === path || path.startsWith(`${o.path}.`))?.name,
+    originInside: (path) => origins.findLast((o) => o.path.startsWith(`${path}.`))?.name,
   };
 }

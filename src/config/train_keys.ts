@@ -145,13 +145,15 @@ const topology = group("The grid of ranks", {
   }),
 });
 
+const partsType = "auto, or a list of how many layers each stage has, none of them 0";
 const parts = either<"auto", readonly number[]>(
-  oneOf(["auto"], { doc: "Balanced by cost" }),
+  oneOf(["auto"], { type: partsType, doc: "Balanced by cost" }),
   list(int({ min: 1, max: 65535, doc: "Layers of a stage" }), {
-    type: "a list of how many layers each stage has, none of them 0",
+    type: partsType,
     doc: "Layers of each stage",
   }),
   {
+    type: partsType,
     default: "auto",
     isFirst: (value) => typeof value === "string",
     doc: "Layers of each stage, embedding and head counted as one each; auto: balanced by cost",

@@ -91,6 +91,10 @@ expectRefused("a wrong configuration names key, requirement, value and place", (
     args: ["train", right(), "--set", "optimizer"],
     says: ["optimizer"],
   },
+  "an override without a word": {
+    args: ["train", right(), "--set"],
+    says: ["The option --set needs a value", "Try: llmpipe train --help"],
+  },
 }));
 
 expectRefused("a model that is not there, or not a model, is refused before the run", () => {
@@ -392,6 +396,10 @@ expectRefused("logits and generate refuse what they cannot compute", () => {
     "more than the model holds": {
       args: ["generate", "--model-path", speaks, "--prompt", "x", "--max-new-tokens", "5000"],
       says: ["the model was made for 64", "--max-new-tokens"],
+    },
+    "a million threads": {
+      args: ["generate", "--model-path", speaks, "--prompt", "x", "--threads", "1000000"],
+      says: ["--threads must be an integer from 1 to 4096"],
     },
     "a probability of 3": {
       args: ["generate", "--model-path", speaks, "--prompt", "x", "--top-p", "3"],

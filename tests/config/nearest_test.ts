@@ -24,4 +24,6 @@ Deno.test("nearest() suggests what is near, and nothing else", () => {
   assertEquals(nearest("learning_rate", known), undefined);
   assertEquals(nearest("zz", known), undefined);
   assertEquals(nearest("x", []), undefined);
+  assertEquals(nearest("a", ["aio"]), undefined);
+  assertEquals(nearest("l", ["lr"]), "lr");
 });

@@ -47,6 +47,13 @@ const cases: Case[] = [
   },
   {
     from: "lr: 1.0e-5",
+    to: "lr: &x [*x]",
+    problems: [
+      "Cannot use optimizer.params.lr as it must be a number of at least 0: current value is a list that holds itself (x.yml:6:13)",
+    ],
+  },
+  {
+    from: "lr: 1.0e-5",
     to: "lr: 1,5",
     problems: [
       'Cannot use optimizer.params.lr as it must be a number of at least 0: current value is "1,5" (x.yml:6:9)',
@@ -210,14 +217,14 @@ const cases: Case[] = [
     from: "parts: [3, 2, 2, 3]",
     to: "parts: best",
     problems: [
-      'Cannot use model_topo.parts as it must be auto: current value is "best" (x.yml:19:10)',
+      'Cannot use model_topo.parts as it must be auto, or a list of how many layers each stage has, none of them 0: current value is "best" (x.yml:19:10)',
     ],
   },
   {
     from: "parts: [3, 2, 2, 3]",
     to: "parts: 4",
     problems: [
-      "Cannot use model_topo.parts as it must be a list of how many layers each stage has, none of them 0: current value is 4 (x.yml:19:10)",
+      "Cannot use model_topo.parts as it must be auto, or a list of how many layers each stage has, none of them 0: current value is 4 (x.yml:19:10)",
     ],
   },
   // Batches.
@@ -367,6 +374,13 @@ for (const { from, to, problems } of cases) {
     assertEquals(problemsOf(changed(from, to)), problems);
   });
 }
+
+Deno.test("parseConfig() names the override that gave a key which the file does not have", () => {
+  assertEquals(problemsOf(BASE, ["seed.x=1", "nonsense.y=2"]), [
+    "Unknown key nonsense (--set #2)",
+    'Cannot use seed as it must be an integer from 0 to 4294967295: current value is {"x":1} (--set #1)',
+  ]);
+});
 
 Deno.test("parseConfig() refuses a mapping and, unless it is text, nonsense, at every key", () => {
   for (const { path, type, initial } of keyLines()) {
