@@ -196,3 +196,18 @@ Deno.test("a unigram model that has one text twice decodes both", () => {
   });
   assertEquals(tokenizer.decode([0, 1, 2]), "<unk>a<unk>");
 });
+
+Deno.test("a unigram model's scores are read as the tokenizers library reads them", () => {
+  const vocab = [
+    ["<unk>", 0],
+    ["\u2581", -1.8355793952941895],
+    ["p", -5.289096832275391],
+    ["ppp", -9.374795913696289],
+  ];
+  const pre_tokenizer = { type: "Metaspace", replacement: "\u2581", prepend_scheme: "always" };
+  const model = { type: "Unigram", unk_id: 0, vocab };
+  const tokenizer = load({ model, added_tokens: [], pre_tokenizer, decoder: null });
+  assertEquals([...tokenizer.encode("p".repeat(5))], [1, 2, 2, 3]);
+  assertEquals([...tokenizer.encode("p".repeat(8))], [1, 3, 3, 2, 2]);
+  assertEquals([...tokenizer.encode("p".repeat(16))], [1, 3, 3, 2, 3, 3, 3]);
+});

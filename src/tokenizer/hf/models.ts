@@ -152,7 +152,7 @@ function makeUnigram(component: Component): ModelParts {
     if (!Array.isArray(entry) || typeof entry[0] !== "string" || typeof entry[1] !== "number") {
       throw new TypeError(`${component.path}.vocab[${i}] must be [token, score]`);
     }
-    return { piece: entry[0], score: entry[1] };
+    return { piece: entry[0], score: asRustReads(entry[1]) };
   });
   const tokens = pieces.map(({ piece }, i) => [piece, i] as const), idOf = new Map(tokens);
   const unkId = component.raw("unk_id") == null ? undefined : component.number("unk_id");
@@ -163,4 +163,18 @@ function makeUnigram(component: Component): ModelParts {
     ? Int32Array.from({ length: 256 }, (_, b) => idOf.get(byteToken(b)) ?? -1)
     : undefined;
   return { model: new Unigram({ pieces, unkId, idOfByte }), idOf, tokens, readsMeta: false };
+}
+
+/**
+ * A number of a JSON text as the tokenizers library reads it: its digits as one whole number, then
+ * divided by a power of ten. Both steps round, so the last bit may differ from the nearest double;
+ * between ways of equal score, such as "p p ppp ppp" and "ppp ppp p p", that bit decides.
+ */
+function asRustReads(score: number): number {
+  const [, whole, fraction = "", exponent = "0"] =
+    /^-?(\d+)(?:\.(\d+))?(?:e([+-]\d+))?$/.exec(String(score)) ?? [];
+  if (whole === undefined) return score;
+  const digits = Number(whole + fraction), power = Number(exponent) - fraction.length;
+  const size = power < 0 ? digits / 10 ** -power : digits * 10 ** power;
+  return Number.isFinite(size) ? Math.sign(score) * size : score;
 }
