@@ -39,8 +39,9 @@ export function chatglm(config: ModelConfig): ModelDescription {
   const V = readInteger(config, "padded_vocab_size");
   const L = readInteger(config, "num_layers");
   const H = readInteger(config, "num_attention_heads");
-  const isGrouped = readBoolean(config, "multi_query_attention", false);
-  const G = isGrouped ? readInteger(config, "multi_query_group_num") : H;
+  // without, the rows of query_key_value stand head by head, as no ChatGLM2 or 3 has them
+  requireValue(config, "multi_query_attention", true, false);
+  const G = readInteger(config, "multi_query_group_num");
   requireMultiple("num_attention_heads", H, G, "multi_query_group_num");
   const K = readInteger(config, "kv_channels");
   requireMultiple("kv_channels", K, 4); // rope turns pairs of half the head

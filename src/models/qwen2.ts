@@ -6,10 +6,11 @@ import type { ModelDescription } from "./model.ts";
 /**
  * Describes a qwen2 model.
  *
- * @param config config.json; keys as in transformers 4 or 5
+ * @param given config.json; keys as in transformers 4 or 5
  * @throws {ConfigError} On a missing, wrong or unsupported key
  */
-export function qwen2(config: ModelConfig): ModelDescription {
+export function qwen2(given: ModelConfig): ModelDescription {
+  const config: ModelConfig = { max_position_embeddings: 32768, ...given }; // as transformers has it
   requireFalse(config, "use_sliding_window"); // it would hold for some of the layers
   return llamaLike(config, { family: "qwen2", qkvBias: true });
 }

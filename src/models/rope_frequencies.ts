@@ -1,5 +1,11 @@
 /** Frequencies of rotary embeddings, with the scalings of llama models. @module */
-import { type ModelConfig, readChoice, readObject, readPositive } from "./config_json.ts";
+import {
+  type ModelConfig,
+  readChoice,
+  readObject,
+  readPositive,
+  requireValue,
+} from "./config_json.ts";
 
 /**
  * Inverse frequencies of the rotated pairs, [R/2] f32: theta^(-2i/R), scaled as config.json says.
@@ -10,6 +16,8 @@ import { type ModelConfig, readChoice, readObject, readPositive } from "./config
  *           between: (1 - s) f / factor + s f,  s = (original / w - low) / (high - low)
  *
  * Both spellings are read: `rope_theta` with `rope_scaling`, and `rope_parameters` of newer files.
+ * What `rope_parameters` leaves out stands beside it: theta as `rope_theta`, the original length as
+ * `max_position_embeddings`.
  *
  * @param R Rotated elements of a head
  * @throws {ConfigError} On a scaling other than none, linear or llama3
@@ -17,7 +25,8 @@ import { type ModelConfig, readChoice, readObject, readPositive } from "./config
 export function ropeFrequencies(config: ModelConfig, R: number): Float32Array {
   const parameters = readObject(config, "rope_parameters");
   const scaling = parameters ?? readObject(config, "rope_scaling") ?? {};
-  const theta = readPositive(parameters ?? config, "rope_theta", 10000);
+  const theta = readPositive(scaling, "rope_theta", readPositive(config, "rope_theta", 10000));
+  requireValue(scaling, "partial_rotary_factor", 1, 1);
   const typeKey = scaling.rope_type === undefined ? "type" : "rope_type";
   const type = readChoice(scaling, typeKey, ["default", "linear", "llama3"], "default");
   const plain = Float32Array.from({ length: R / 2 }, (_, i) => 1 / theta ** (2 * i / R));
@@ -26,7 +35,11 @@ export function ropeFrequencies(config: ModelConfig, R: number): Float32Array {
   if (type === "linear") return plain.map((f) => f / factor);
   const low = readPositive(scaling, "low_freq_factor");
   const high = readPositive(scaling, "high_freq_factor");
-  const original = readPositive(scaling, "original_max_position_embeddings");
+  const original = readPositive(
+    scaling,
+    "original_max_position_embeddings",
+    config.max_position_embeddings as number | undefined, // an integer: the family has checked it
+  );
   return plain.map((f) => {
     const wavelength = 2 * Math.PI / f;
     if (wavelength > original / low) return f / factor;

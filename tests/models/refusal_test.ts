@@ -1,8 +1,9 @@
 /** What a config.json can ask for and is not done is refused by name, never ignored. */
-import { assertStringIncludes, assertThrows } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { join } from "@std/path";
 import { ConfigError } from "../../src/config/config_error.ts";
 import { describeModel } from "../../src/models/registry.ts";
+import { ropeFrequencies } from "../../src/models/rope_frequencies.ts";
 import { ROOT } from "../train/run_training.ts";
 
 const CASES: [model: string, changes: Record<string, unknown>, message: string][] = [
@@ -13,6 +14,7 @@ const CASES: [model: string, changes: Record<string, unknown>, message: string][
   ["qwen2/hf", { use_sliding_window: true }, "use_sliding_window must be false"],
   ["mistral/hf", { sliding_window: 0 }, "sliding_window must be an integer of at least 1"],
   ["chatglm3/hf", { rope_ratio: 50 }, "rope_ratio must be 1"],
+  ["chatglm3/hf", { multi_query_attention: false }, "multi_query_attention must be true"],
   ["chatglm3/hf", { rmsnorm: false }, "rmsnorm must be true"],
   ["chatglm3/hf", { add_bias_linear: true }, "add_bias_linear must be false"],
   ["chatglm3/hf", { hidden_dropout: -0.1 }, "hidden_dropout must be a number in [0, 1)"],
@@ -35,3 +37,16 @@ for (const [model, changes, message] of CASES) {
     assertStringIncludes(error.message, message);
   });
 }
+
+Deno.test("what rope_parameters leaves out is read beside it, as transformers does", () => {
+  const config = { max_position_embeddings: 64, rope_theta: 5000 };
+  const scaled = { rope_type: "llama3", factor: 8, low_freq_factor: 1, high_freq_factor: 4 };
+  const whole = { ...scaled, rope_theta: 5000, original_max_position_embeddings: 64 };
+  assertEquals(
+    ropeFrequencies({ ...config, rope_parameters: scaled }, 16),
+    ropeFrequencies({ rope_parameters: whole }, 16),
+  );
+  const partial = { ...config, rope_parameters: { partial_rotary_factor: 0.5 } };
+  const error = assertThrows(() => ropeFrequencies(partial, 16), ConfigError);
+  assertStringIncludes(error.message, "partial_rotary_factor must be 1");
+});
