@@ -1,6 +1,6 @@
 /** Where each tensor of a model stands in both layouts, as its config.json and family say. @module */
 import { ConfigError } from "../config/config_error.ts";
-import { COMPUTED } from "./names/family_names.ts";
+import { COMPUTED, type Stack } from "./names/family_names.ts";
 import { FAMILY_NAMES } from "./names/registry.ts";
 
 /** Far more layers or experts than any model has: a larger number is a mistake. */
@@ -27,6 +27,8 @@ export class LayerNames {
   /** Tensors of each layer by their names inside the layer file. */
   readonly layers: readonly ReadonlyMap<string, LayerTensor>[];
   readonly #byHfName = new Map<string, LayerTensor>();
+  readonly #aliases = new Map<string, string>();
+  readonly #stacks = new Map<string, Stack>();
   readonly #unusedMatrix: string | undefined;
   readonly #optionalPrefix: string;
 
@@ -59,8 +61,15 @@ export class LayerNames {
     const table = (layer: number, names: Readonly<Record<string, string>>, optional: boolean) =>
       Object.entries(names).map(([name, hfName]) => ({ layer, name, hfName, optional }));
     const blockNames = block.names(count);
+    const stacks = Object.entries(block.stacks?.(count) ?? {});
     const blocks = Array.from({ length: L }, (_, i) => {
       const prefix = block.prefix.replace("{i}", String(i));
+      for (const [alias, name] of Object.entries(block.aliases ?? {})) {
+        this.#aliases.set(prefix + alias, prefix + name);
+      }
+      for (const [stack, names] of stacks) {
+        this.#stacks.set(prefix + stack, names.map((rows) => rows.map((name) => prefix + name)));
+      }
       const prefixed = (names: readonly string[], optional: boolean) =>
         names.map((name) => ({ layer: i + 1, name, hfName: prefix + name, optional }));
       return [
@@ -99,8 +108,18 @@ export class LayerNames {
     return this.#byHfName.keys();
   }
 
-  /** A name as it was found in a Hugging Face file, with the prefix that some files leave out. */
+  /** The names that a tensor of a Hugging Face file holds, if it holds several. */
+  stack(found: string): Stack | undefined {
+    return this.#stacks.get(found);
+  }
+
+  /**
+   * What a name that was found in a Hugging Face file means: with the prefix that some files leave
+   * out, and in the older form.
+   */
   canonical(found: string): string {
+    const alias = this.#aliases.get(found);
+    if (alias !== undefined) return alias;
     const prefixed = this.#optionalPrefix + found;
     return !this.#byHfName.has(found) && this.#byHfName.has(prefixed) ? prefixed : found;
   }

@@ -104,12 +104,20 @@ class OpenModel implements ModelSource {
 
   read(layer: number, name: string, into: Uint8Array): void {
     const place = this.#find(layer, name);
-    asConfigError(() => place.file.read(place.name, into));
+    if (place.range === undefined) {
+      asConfigError(() => place.file.read(place.name, into));
+      return;
+    }
+    let at = 0;
+    for (const piece of this.chunks(layer, name)) {
+      into.set(piece, at);
+      at += piece.length;
+    }
   }
 
   *chunks(layer: number, name: string): Generator<Uint8Array> {
     const place = this.#find(layer, name);
-    const pieces = place.file.chunks(place.name)[Symbol.iterator]();
+    const pieces = place.file.chunks(place.name, place.range)[Symbol.iterator]();
     for (;;) {
       const piece = asConfigError(() => pieces.next());
       if (piece.done) return;

@@ -3,8 +3,9 @@ import { join } from "@std/path";
 import { ConfigError } from "../config/config_error.ts";
 import { FormatError } from "../formats/format_error.ts";
 import { openTensorFile } from "../formats/open_tensor_file.ts";
-import type { StoredTensor, TensorFile } from "../formats/tensor_file.ts";
+import type { ByteRange, StoredTensor, TensorFile } from "../formats/tensor_file.ts";
 import type { LayerNames } from "./layer_names.ts";
+import { unstack } from "./unstack.ts";
 import { type ModelFiles, readJsonObject } from "./model_dir.ts";
 
 /** A tensor and the file that holds it. */
@@ -15,6 +16,8 @@ export interface TensorPlace {
   readonly name: string;
   /** Type, shape and bytes. */
   readonly tensor: StoredTensor;
+  /** Which bytes of the tensor in the file, if it holds others too. */
+  readonly range?: ByteRange;
 }
 
 /** All tensors of a model, by layer and name inside the layer. */
@@ -113,12 +116,20 @@ function placeShards(
   for (const file of shards) {
     const extra: string[] = [];
     for (const [name, tensor] of file.tensors) {
-      const hfName = names.canonical(name);
-      const twin = found.get(hfName);
-      if (twin) {
-        problems.push(`Cannot use ${name} of ${file.path} as ${twin.file.path} has it too`);
-      } else if (names.layerName(hfName)) found.set(hfName, { file, name, tensor });
-      else if (!names.isIgnored(hfName)) extra.push(name);
+      const stack = names.stack(name);
+      const places = stack
+        ? unstack({ file, name, tensor }, stack)
+        : new Map([[names.canonical(name), { file, name, tensor }]]);
+      if (typeof places === "string") problems.push(places);
+      else {
+        for (const [hfName, place] of places) {
+          const twin = found.get(hfName);
+          if (twin) {
+            problems.push(`Cannot use ${name} of ${file.path} as ${twin.file.path} has it too`);
+          } else if (names.layerName(hfName)) found.set(hfName, place);
+          else if (!names.isIgnored(hfName)) extra.push(name);
+        }
+      }
     }
     if (extra.length) problems.push(leftOver(file.path, extra, names));
   }

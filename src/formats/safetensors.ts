@@ -9,7 +9,7 @@ import {
   parseHeader,
   type PlacedTensor,
 } from "./safetensors_header.ts";
-import { tensorBytes, type TensorData, type TensorFile } from "./tensor_file.ts";
+import { type ByteRange, tensorBytes, type TensorData, type TensorFile } from "./tensor_file.ts";
 
 /** An open safetensors file. */
 export interface SafetensorsFile extends TensorFile {
@@ -126,12 +126,13 @@ class OpenSafetensors implements SafetensorsFile {
     return bytes;
   }
 
-  *chunks(name: string): Generator<Uint8Array> {
-    const { begin, end, byteLength } = this.#find(name);
-    const buffer = new Uint8Array(Math.min(CHUNK_BYTES, byteLength));
+  *chunks(name: string, range?: ByteRange): Generator<Uint8Array> {
+    const tensor = this.#find(name);
+    const { begin, end } = range ?? { begin: 0, end: tensor.byteLength };
+    const buffer = new Uint8Array(Math.min(CHUNK_BYTES, end - begin));
     for (let at = begin; at < end; at += CHUNK_BYTES) {
       const chunk = buffer.subarray(0, Math.min(CHUNK_BYTES, end - at));
-      readAt(this.#file, this.path, at, chunk);
+      readAt(this.#file, this.path, tensor.begin + at, chunk);
       yield chunk;
     }
   }

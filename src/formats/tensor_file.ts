@@ -42,6 +42,14 @@ export interface StoredTensor {
   readonly byteLength: number;
 }
 
+/** Bytes of a tensor from `begin` up to `end`. */
+export interface ByteRange {
+  /** First byte. */
+  readonly begin: number;
+  /** First byte that is not in it. */
+  readonly end: number;
+}
+
 /** An open file of named tensors; nothing is read before it is asked for. */
 export interface TensorFile extends Disposable {
   /** Where the file is. */
@@ -55,8 +63,12 @@ export interface TensorFile extends Disposable {
    * @throws {FormatError} If the file became shorter or fails its checksum
    */
   read(name: string, into?: Uint8Array): Uint8Array;
-  /** Reads one tensor in small pieces; each is valid until the next one is taken. */
-  chunks(name: string): Iterable<Uint8Array>;
+  /**
+   * Reads one tensor in small pieces; each is valid until the next one is taken.
+   *
+   * @param range Which of its bytes; all if left out
+   */
+  chunks(name: string, range?: ByteRange): Iterable<Uint8Array>;
   /** Closes the file. */
   close(): void;
 }

@@ -3,7 +3,7 @@ import { ByteReader } from "./byte_reader.ts";
 import { CHUNK_BYTES, readAt } from "./file_bytes.ts";
 import { FormatError } from "./format_error.ts";
 import { readPickle } from "./pickle.ts";
-import { elementCount, type StoredTensor, type TensorFile } from "./tensor_file.ts";
+import { type ByteRange, elementCount, type StoredTensor, type TensorFile } from "./tensor_file.ts";
 import { gather, isDense, placeView, type TorchView, TorchWorld } from "./torch_objects.ts";
 import { checksumError, isZip, readZipDirectory, verifyEntry, type ZipEntry } from "./zip_file.ts";
 import { crc32 } from "node:zlib";
@@ -183,23 +183,25 @@ class TorchFile implements TensorFile {
     return bytes;
   }
 
-  *chunks(name: string): Generator<Uint8Array> {
+  *chunks(name: string, range?: ByteRange): Generator<Uint8Array> {
     const tensor = this.#find(name);
     const { view, place, byteLength } = tensor;
+    const { begin, end } = range ?? { begin: 0, end: byteLength };
     const itemBytes = byteLength / Math.max(1, elementCount(tensor.shape));
     if (!isDense(view)) {
       this.#verify(place);
-      yield* gather(view, itemBytes, (begin, bytes) => this.#read(place.begin + begin, bytes));
+      const read = (at: number, bytes: number) => this.#read(place.begin + at, bytes);
+      yield* within(gather(view, itemBytes, read), { begin, end });
       return;
     }
-    const isWhole = byteLength === place.size;
+    const isWhole = end - begin === place.size;
     if (!isWhole) this.#verify(place);
-    const begin = place.begin + view.offset * itemBytes;
-    const buffer = new Uint8Array(Math.min(CHUNK_BYTES, byteLength));
+    const first = place.begin + view.offset * itemBytes;
+    const buffer = new Uint8Array(Math.min(CHUNK_BYTES, end - begin));
     let crc = 0;
-    for (let at = 0; at < byteLength; at += CHUNK_BYTES) {
-      const chunk = buffer.subarray(0, Math.min(CHUNK_BYTES, byteLength - at));
-      readAt(this.#file, this.path, begin + at, chunk);
+    for (let at = begin; at < end; at += CHUNK_BYTES) {
+      const chunk = buffer.subarray(0, Math.min(CHUNK_BYTES, end - at));
+      readAt(this.#file, this.path, first + at, chunk);
       if (isWhole) crc = crc32(chunk, crc);
       yield chunk;
     }
@@ -231,5 +233,16 @@ class TorchFile implements TensorFile {
     if (this.#verified.has(place)) return;
     verifyEntry(this.#file, this.path, place.name, place);
     this.#verified.add(place);
+  }
+}
+
+/** What of the pieces of a tensor lies in a range of its bytes. */
+function* within(pieces: Iterable<Uint8Array>, { begin, end }: ByteRange): Generator<Uint8Array> {
+  let at = 0;
+  for (const piece of pieces) {
+    const part = piece.subarray(Math.max(0, begin - at), Math.max(0, end - at));
+    if (part.length > 0) yield part;
+    at += piece.length;
+    if (at >= end) return;
   }
 }

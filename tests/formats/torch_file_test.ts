@@ -72,6 +72,18 @@ Deno.test("openTorchFile() reads all dtypes, views, Parameters and values in zip
   }
 });
 
+Deno.test("openTorchFile() reads a range of a tensor, whatever its strides", () => {
+  for (const name of ["shared_views.bin", "shared_views_legacy.bin", "all_dtypes.bin"]) {
+    using file = openTorchFile(join(FIXTURES, "readable", name));
+    for (const [tensor, { byteLength }] of file.tensors) {
+      const range = { begin: Math.floor(byteLength / 3), end: Math.ceil(byteLength / 2) };
+      const pieces = [...file.chunks(tensor, range)].map((piece) => [...piece]);
+      const wanted = file.read(tensor).subarray(range.begin, range.end);
+      assertEquals(pieces.flat(), [...wanted], `${name} ${tensor}`);
+    }
+  }
+});
+
 Deno.test("openTorchFile() refuses by name what is no plain tensor or of a type that files lack", () => {
   const reasons = {
     complex128: /asks for torch.ComplexDoubleStorage/,

@@ -24,6 +24,9 @@ export interface FamilyNames {
   readonly optionalPrefix?: string;
 }
 
+/** Names in a stack [E, R, C]: of each of E, those whose rows stand one after another in its R. */
+export type Stack = readonly (readonly string[])[];
+
 /** Names of one block: the same inside the layer file and after `prefix` in Hugging Face files. */
 export interface BlockNames {
   /** Start of the Hugging Face names; `{i}` stands for the block, from 0. */
@@ -32,6 +35,10 @@ export interface BlockNames {
   readonly names: (count: CountOf) => readonly string[];
   /** Names that some models of the family have. */
   readonly optional: readonly string[];
+  /** Other names that Hugging Face files may have, each with the name above that it means. */
+  readonly aliases?: Readonly<Record<string, string>>;
+  /** Tensors of Hugging Face files that hold several of the above. */
+  readonly stacks?: (count: CountOf) => Readonly<Record<string, Stack>>;
   /** Tensors that every layer file may hold and a Hugging Face file may hold once. */
   readonly shared?: Readonly<Record<string, string>>;
 }
