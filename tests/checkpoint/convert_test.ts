@@ -123,6 +123,27 @@ for (const family of ["llama", "bloom", "mixtral", "baichuan2", "chatglm3"]) {
     }));
 }
 
+const ORIGINALS = {
+  llama: "llama/hf_fp16",
+  bloom: "bloom/hf",
+  mixtral: "mixtral/hf",
+  baichuan2: "baichuan2/hf_bin",
+  chatglm3: "chatglm3/hf",
+};
+
+for (const [family, original] of Object.entries(ORIGINALS)) {
+  Deno.test(`the reference converter's own .pt files of ${family} are what they were made from`, () =>
+    withDir(async (dir) => {
+      const [pt, hf, ours] = [join(dir, "pt"), join(dir, "hf"), join(dir, "ours")];
+      copyFiles(join(FIXTURES, "convert", family, "hg_to_pp"), pt);
+      Deno.copyFileSync(join(model(original), "config.json"), join(pt, "config.json"));
+      await convertToHuggingFace({ inputPath: pt, savePath: hf, maxShardBytes: 1e9 });
+      await convertToPipeline({ inputPath: model(original), savePath: ours, dtype: "F16" });
+      assertEquals(describe(pt), describe(ours));
+      assertEquals(describe(hf), describe(ours));
+    }));
+}
+
 Deno.test("a cast writes the type that was asked for and says so in config.json", () =>
   withDir(async (dir) => {
     const options = { inputPath: model("llama/hf_fp32"), savePath: join(dir, "pp") };
