@@ -76,7 +76,7 @@ function cpuSeconds(): number {
 function byteLevel(home: string): void {
   const file = join(home, "train.jsonl");
   Deno.writeTextFileSync(file, train.map((text) => JSON.stringify({ text }) + "\n").join(""));
-  trainTokenizer(file, home, { vocabSize: VOCAB });
+  trainTokenizer(file, home, { vocabSize: VOCAB, force: true });
 }
 
 /** A tokenizer.json as Llama 2 has it: characters, U+2581 for spaces, bytes for the rest. */

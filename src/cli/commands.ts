@@ -144,12 +144,13 @@ clean_up_tokenization_spaces says.`,
   {
     name: "tokenizer",
     summary: "Trains a byte-level BPE tokenizer",
-    usage: ["train --input FILE --vocab-size N --save-path DIR [--special TEXT]..."],
+    usage: ["train --input FILE --vocab-size N --save-path DIR [--special TEXT]... [--force]"],
     details: `
   --input FILE      Text or samples to learn from
   --vocab-size N    Number of token ids, special tokens included
   --save-path DIR   Gets tokenizer.json and its companions
-  --special TEXT    A special token; may be given more than once`,
+  --special TEXT    A special token; may be given more than once
+  --force           Replaces a tokenizer in the folder`,
     load: async (args) => (await import("./tokenizer.ts")).tokenizer(args),
   },
   {

@@ -1,6 +1,6 @@
 /** `llmpipe tokenizer train`. @module */
 import { trainTokenizer } from "../tokenizer/train/train.ts";
-import { number, readFlags, repeated, required } from "./flags.ts";
+import { number, readFlags, repeated, required, toggle } from "./flags.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Runs `llmpipe tokenizer train ARGS`: writes Hugging Face tokenizer files. Returns the exit status. */
@@ -13,11 +13,13 @@ export function tokenizer(args: string[]): Promise<number> {
     "vocab-size": number({ min: 1, integer: true }, undefined),
     "save-path": required,
     "special": repeated,
+    "force": toggle,
   });
   const vocabSize = flags["vocab-size"];
   if (vocabSize === undefined) throw new UsageError("The option --vocab-size is required");
   const dir = flags["save-path"];
-  const size = trainTokenizer(flags.input, dir, { vocabSize, specials: flags.special });
+  const { special: specials, force } = flags;
+  const size = trainTokenizer(flags.input, dir, { vocabSize, specials, force });
   const fewer = size < vocabSize ? `, fewer than ${vocabSize}: no other pair occurs twice` : "";
   console.error(`Wrote ${dir}/tokenizer.json: ${size} tokens${fewer}`);
   return Promise.resolve(0);

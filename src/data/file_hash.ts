@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { join, resolve } from "@std/path";
+import { ConfigError } from "../config/config_error.ts";
 
 /** Options of {@linkcode hashFile}. */
 export interface HashOptions {
@@ -16,6 +17,8 @@ export interface HashOptions {
 /**
  * SHA-256 of a file, in hexadecimal. A remembered one is used when path, size, inode and time of
  * the last change are the same.
+ *
+ * @throws {ConfigError} If this user may not read it
  */
 export function hashFile(path: string, options: HashOptions = {}): string {
   const { memoryDir, onProgress } = options;
@@ -26,7 +29,7 @@ export function hashFile(path: string, options: HashOptions = {}): string {
   const known = memoryDir && recall(join(memoryDir, name), state);
   if (known) return known;
   const hash = createHash("sha256");
-  using file = Deno.openSync(real);
+  using file = open(real);
   const buffer = new Uint8Array(8 << 20);
   let done = 0;
   for (let got; (got = file.readSync(buffer)) !== null;) {
@@ -40,6 +43,14 @@ export function hashFile(path: string, options: HashOptions = {}): string {
     remember(memoryDir, name, JSON.stringify({ state, digest }));
   }
   return digest;
+}
+
+function open(path: string): Deno.FsFile {
+  try {
+    return Deno.openSync(path);
+  } catch (cause) {
+    throw new ConfigError(`Cannot read ${path}`, { cause });
+  }
 }
 
 /** SHA-256 of a text, in hexadecimal. */

@@ -207,6 +207,7 @@ function summary(path: string, file: TokenFileDescription, isCached: boolean): P
 function dataFileSize(path: string): number {
   try {
     const { isFile, size } = Deno.statSync(path);
+    if (isFile) Deno.openSync(path).close(); // tells whether this user may read it
     if (isFile) return size;
   } catch (cause) {
     if (cause instanceof Deno.errors.NotFound) {

@@ -309,6 +309,20 @@ expectRefused("a tokenizer that is missing, broken or too large for the model is
       ],
       says: ["DIR/none"],
     },
+    "the tokenizer of another": {
+      args: [
+        ...["tokenizer", "train", "--input", text, "--vocab-size", "300"],
+        ...["--save-path", large],
+      ],
+      says: [`${large} as it holds one (tokenizer.json, tokenizer.model, tokenizer_config.json)`],
+    },
+    "no room for a tokenizer": {
+      args: [
+        ...["tokenizer", "train", "--input", text, "--vocab-size", "300"],
+        ...["--save-path", "/proc/tokenizer"],
+      ],
+      says: ["Cannot write a tokenizer to /proc/tokenizer"],
+    },
   };
 });
 

@@ -1,6 +1,7 @@
 /** Trains a byte-level BPE tokenizer and writes it as Hugging Face files. @module */
 import { join } from "@std/path";
 import { ConfigError } from "../../config/config_error.ts";
+import { isSystemError } from "../../formats/file_bytes.ts";
 import { CHARACTER_OF_BYTE } from "../byte_alphabet.ts";
 import { findScanner, LLAMA3_PATTERN, type Scanner } from "../scanners.ts";
 import { corpusTexts } from "./corpus_texts.ts";
@@ -86,9 +87,15 @@ function asBytes(counts: ReadonlyMap<string, number>, idOfByte: readonly number[
  *
  * @param input See {@linkcode corpusTexts}
  * @returns Size of the vocabulary: smaller than asked for when the texts have no more pairs
- * @throws {ConfigError} If the file cannot be read, or the options are wrong
+ * @throws {ConfigError} If the file cannot be read, the options are wrong, or the directory cannot be
+ * written or holds a tokenizer
  */
-export function trainTokenizer(input: string, saveDir: string, options: TrainOptions): number {
+export function trainTokenizer(
+  input: string,
+  saveDir: string,
+  options: TrainOptions & { force?: boolean },
+): number {
+  makeRoom(saveDir, options.force ?? false);
   let trained: TrainedBpe;
   try {
     trained = trainBpe(corpusTexts(input), options);
@@ -99,13 +106,13 @@ export function trainTokenizer(input: string, saveDir: string, options: TrainOpt
     if (cause instanceof RangeError || cause instanceof SyntaxError) {
       throw new ConfigError(cause.message, { cause });
     }
+    if (isSystemError(cause)) throw new ConfigError(`Cannot read ${input}`, { cause });
     throw cause;
   }
   const { bos, eos, pad } = TRAINED_SPECIALS;
   const names = { bos_token: bos, eos_token: eos, pad_token: pad };
   const others = trained.specials.slice(3);
   const map = others.length > 0 ? { ...names, additional_special_tokens: others } : names;
-  Deno.mkdirSync(saveDir, { recursive: true });
   write(join(saveDir, "tokenizer.json"), tokenizerJson(trained));
   write(join(saveDir, "special_tokens_map.json"), map);
   write(join(saveDir, "tokenizer_config.json"), {
@@ -118,6 +125,25 @@ export function trainTokenizer(input: string, saveDir: string, options: TrainOpt
     tokenizer_class: "PreTrainedTokenizerFast",
   });
   return trained.tokens.length;
+}
+
+/** Makes a directory for a tokenizer before the work begins. */
+function makeRoom(dir: string, force: boolean): void {
+  let names: string[];
+  try {
+    Deno.mkdirSync(dir, { recursive: true });
+    names = [...Deno.readDirSync(dir)].map(({ name }) => name);
+    Deno.removeSync(Deno.makeTempFileSync({ dir }));
+  } catch (cause) {
+    throw new ConfigError(`Cannot write a tokenizer to ${dir}`, { cause });
+  }
+  const found = names.filter((name) => /^tokenizer(_config\.json|\.json|\.model)$/.test(name))
+    .sort();
+  if (found.length === 0 || force) return;
+  throw new ConfigError(
+    `Cannot write a tokenizer to ${dir} as it holds one (${found.join(", ")}): choose another ` +
+      `--save-path (--force replaces it)`,
+  );
 }
 
 const SPECIAL = {
