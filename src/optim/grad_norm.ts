@@ -25,7 +25,7 @@ export class GradientNorm {
       if (last && last.begin + last.size === begin) last.size += size;
       else this.#ranges.push({ begin, size });
     }
-    this.#sums = device.tensor([Math.max(1, this.#ranges.length)], "f64");
+    this.#sums = device.zeros([Math.max(1, this.#ranges.length)], "f64"); // 0 where none counts
   }
 
   /** The sum of squares of the gradients as they are now. */

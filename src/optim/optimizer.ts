@@ -67,9 +67,9 @@ export class Optimizer {
     this.#store = store;
     this.#spec = spec;
     const size = [store.size];
-    this.#master = store.dtype === "f32" ? store.weights : device.tensor(size, "f32");
-    this.#expAvg = device.tensor(size, "f32");
-    this.#expAvgSq = spec.type === "AdamW" ? device.tensor(size, "f32") : undefined;
+    this.#master = store.dtype === "f32" ? store.weights : device.zeros(size, "f32");
+    this.#expAvg = device.zeros(size, "f32");
+    this.#expAvgSq = spec.type === "AdamW" ? device.zeros(size, "f32") : undefined;
     this.#runs = joinRuns(store, (p) => decays(p) ? spec.weightDecay : 0);
   }
 

@@ -79,10 +79,17 @@ export class Device implements Disposable {
     this.context?.free(region.ptr);
   }
 
-  /** Allocates one tensor, which lives until the device is closed. */
+  /** Allocates one tensor, which lives until the device is closed; contents undefined. */
   tensor(shape: readonly number[], dtype: DType): Tensor {
     const bytes = shape.reduce((a, b) => a * b, 1) * BYTES_PER_ELEMENT[dtype];
     return new Tensor(this.region(bytes).ptr, shape, dtype);
+  }
+
+  /** Allocates one tensor of zeros, which lives until the device is closed. */
+  zeros(shape: readonly number[], dtype: DType): Tensor {
+    const tensor = this.tensor(shape, dtype);
+    this.zero(tensor);
+    return tensor;
   }
 
   /** Writes host values, all of the tensor's bytes, to device memory. */

@@ -88,8 +88,8 @@ export class ParameterStore {
       end = aligned(end); // layers begin on a cache line; inside one, fused parameters are adjacent
     }
     this.size = end;
-    this.weights = device.tensor([end], options.dtype);
-    this.grads = options.train ? device.tensor([end], "f32") : undefined;
+    this.weights = device.zeros([end], options.dtype); // the gaps stay zero
+    this.grads = options.train ? device.zeros([end], "f32") : undefined;
     this.parameters = placed.map(({ layer, spec, begin }) => ({
       layer,
       spec,
