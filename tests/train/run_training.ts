@@ -35,9 +35,9 @@ export async function llmpipe(
 export async function train(
   dir: string,
   config: Record<string, unknown>,
-  options: { args?: string[]; name?: string } = {},
+  options: { args?: string[]; name?: string; env?: Record<string, string> } = {},
 ): Promise<TrainingResult> {
-  const { name = "run", args = [] } = options;
+  const { name = "run", args = [], env = {} } = options;
   const savePath = join(dir, name);
   const path = join(dir, `${name}.yml`);
   Deno.writeTextFileSync(
@@ -45,6 +45,7 @@ export async function train(
     stringify({ data_path: join(dir, "data.jsonl"), save_path: savePath, ...config }),
   );
   const { status, stderr } = await llmpipe(["train", path, ...args], {
+    ...env,
     LLMPIPE_CACHE_DIR: join(dir, "cache"),
   });
   return { status, stderr, metrics: readMetrics(savePath), savePath };
