@@ -1,5 +1,5 @@
 /** Which shared libraries travel with the program. @module */
-import { basename, join, relative } from "@std/path";
+import { basename, dirname, join, relative } from "@std/path";
 import { filesBelow } from "./files.ts";
 
 /** What every Linux with glibc has, in the version it must have; deno itself needs libgcc_s. */
@@ -18,7 +18,8 @@ export async function collectLibraries(folder: string): Promise<Map<string, stri
   if (own.length === 0) throw new Error(`Cannot find the native library in ${folder}: build it`);
   const libraries = new Map<string, string>();
   for (const path of own) libraries.set(join("lib", relative(folder, path)), path);
-  for (const [name, path] of await neededBy(own)) {
+  // The variants need the same; on their own they would not look for it in `folder`
+  for (const [name, path] of await neededBy(own.filter((path) => dirname(path) === folder))) {
     if (!own.some((file) => basename(file) === name)) libraries.set(join("lib", name), path);
   }
   return libraries;

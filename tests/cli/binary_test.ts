@@ -55,6 +55,10 @@ Deno.test({ name: "the program loads no library of the system but glibc", ignore
   for (const name of ["libdnnl", "libgloo", "libgomp"]) {
     assert(ours.some((file) => file.startsWith(name)), `${name} is not among ${ours}`);
   }
+  const [home] = [...Deno.readDirSync(cache)].filter(({ name }) => /^[0-9a-f]{32}$/.test(name));
+  const packed = [...Deno.readDirSync(join(cache, home!.name, "lib"))].map(({ name }) => name);
+  const idle = packed.filter((name) => /^lib(?!llmpipe).*\.so/.test(name) && !ours.includes(name));
+  assertEquals(idle, [], "libraries that nothing in the program needs");
   const foreign = loaded.filter((path) =>
     !path.startsWith(cache) && !OF_THE_SYSTEM.test(basename(path))
   );
