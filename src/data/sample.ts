@@ -63,7 +63,7 @@ export function readSample(
     case "ref_qa":
       return { type, reference: fields.text("reference"), rounds: readRounds(fields) };
     case "conver_has_api":
-      if (!fields.has("api_desc")) fields.missing("api_desc");
+      if (fields.raw("api_desc") === undefined) fields.missing("api_desc");
       return {
         type,
         description: fields.exact(["api_desc"]),

@@ -187,3 +187,8 @@ Deno.test("readSample() reads the roles, calls and tools of sharegpt samples", (
     },
   });
 });
+
+Deno.test("an api description of null is the text null, as gdGPT writes it", () => {
+  const sample = read({ type: "conver_has_api", api_desc: null, rounds: [] });
+  assertEquals(sample, { type: "conver_has_api", description: null, rounds: [] });
+});
