@@ -1,6 +1,7 @@
 /** Which files of a hub's model are needed. @module */
 import { join } from "@std/path";
 import { ConfigError } from "../config/config_error.ts";
+import { TEMPLATES } from "./extra_files.ts";
 import { modelFilesAmong, readJsonObject } from "./model_dir.ts";
 
 /** What a model is needed for: its configuration and tokenizer, or its weights as well. */
@@ -12,9 +13,17 @@ const COMPANION = /\.(json|jinja|model|tiktoken|py)$|^(vocab|merges)[^/]*\.txt$/
 const NO_COMPANION =
   /\.index\.json$|^(trainer_state|train_results|eval_results|all_results)\.json$/;
 
-/** Names of the files beside the weights, of those at the root of a model. */
+/** Paths of the files beside the weights: those at the root of a model, and its chat templates. */
 export function companionFiles(paths: readonly string[]): string[] {
-  return paths.filter((path) => isAtRoot(path) && COMPANION.test(path) && !NO_COMPANION.test(path));
+  return paths.filter((path) =>
+    isAtRoot(path) ? COMPANION.test(path) && !NO_COMPANION.test(path) : isTemplate(path)
+  );
+}
+
+function isTemplate(path: string): boolean {
+  const folder = `${TEMPLATES}/`;
+  const name = path.slice(folder.length);
+  return path.startsWith(folder) && isAtRoot(name) && name.endsWith(".jinja");
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Models named by their place on a hub: fetched into the cache, then read like any directory. @module */
-import { join } from "@std/path";
+import { dirname, join } from "@std/path";
 import { ConfigError } from "../config/config_error.ts";
 import { fetchFiles, type FetchOptions } from "../hub/fetch_files.ts";
 import { HubClient } from "../hub/hub_client.ts";
@@ -10,6 +10,7 @@ import { RepoCache, statOrNone } from "../hub/repo_cache.ts";
 import { identifyFile, listCommit, type ListedFile, resolveCommit } from "../hub/repository.ts";
 export type { HubNeed } from "./hub_files.ts";
 import { companionFiles, type HubNeed, indexedFiles, weightFiles } from "./hub_files.ts";
+import { extraFiles } from "./extra_files.ts";
 import { copyFile } from "./copy_file.ts";
 import { listFiles } from "./model_dir.ts";
 import { requireFreeSpace } from "./output_dir.ts";
@@ -93,9 +94,10 @@ export async function saveHubModel(
   return await buildDirectory(savePath, output, async ({ dir }) => {
     const { dir: from, pinned } = await fetchModel(wanted, { ...options, need: "weights" });
     const weights = weightsIn(from);
-    const names = [...new Set([...companionFiles(listFiles(from)), ...weights])];
+    const names = [...new Set([...companionFiles(extraFiles(from)), ...weights])];
     let bytes = 0;
     for (const name of names) {
+      Deno.mkdirSync(dirname(join(dir, name)), { recursive: true });
       bytes += copyFile(join(from, name), join(dir, name), { share: weights.includes(name) });
     }
     return { pinned, files: names.length, bytes };

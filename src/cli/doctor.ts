@@ -10,6 +10,8 @@ import {
   describeProcessor,
   type Finding,
 } from "../monitor/machine.ts";
+import { formatBytes } from "../monitor/format_bytes.ts";
+import { inspectCache } from "../hub/describe_cache.ts";
 import { describeBackends } from "../tensor/describe_backends.ts";
 import { readFlags } from "./flags.ts";
 import { libraryFolder, packedHome } from "./program.ts";
@@ -33,6 +35,7 @@ export async function doctor(args: string[]): Promise<number> {
         : [await checkPrivate("unpacked", dirname(dirname(libraryFolder())))]),
       await checkFolder("temporary", Deno.env.get("TMPDIR") || "/tmp"),
       await checkFolder("here", Deno.cwd()),
+      describeHubCache(),
     ]],
     ["Network", [await checkLoopback(), describeNetwork()]],
   ];
@@ -45,4 +48,11 @@ export async function doctor(args: string[]): Promise<number> {
     }
   }
   return sections.some(([, all]) => all.some(({ state }) => state === "fails")) ? 1 : 0;
+}
+
+function describeHubCache(): Finding {
+  const { state, folder, models, bytes, unfinished, notes } = inspectCache();
+  const interrupted = unfinished > 0 ? ` (${unfinished} files unfinished)` : "";
+  const parts = [folder, `${models} models, ${formatBytes(bytes)}${interrupted}`, ...notes];
+  return { name: "hub cache", state, text: parts.filter((part) => part !== "").join(", ") };
 }

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { join } from "@std/path";
-import { cachedModel, localModel } from "../../src/checkpoint/hub_model.ts";
+import { cachedModel, localModel, saveHubModel } from "../../src/checkpoint/hub_model.ts";
 import { ConfigError } from "../../src/config/config_error.ts";
 import { HubFailure } from "../../src/hub/hub_error.ts";
 import { type HubSettings, hubSettings } from "../../src/hub/hub_settings.ts";
@@ -120,6 +120,21 @@ Deno.test("a model of a hub comes into the cache in the layout of huggingface_hu
     assertEquals(namesIn(folder), ["blobs", "refs", "snapshots"]);
     assertEquals(namesIn(join(folder, "blobs")).length, NEEDED.length);
   }));
+
+const TEMPLATE = "additional_chat_templates/tool_use.jinja";
+
+Deno.test("named chat templates come along, into the cache and into a directory", () =>
+  withHub(async ({ hub, fetch, settings, folder }) => {
+    const dir = await fetch();
+    assertEquals(hub.filesSent(), [TEMPLATE, ...NEEDED]);
+    assertEquals(Deno.readTextFileSync(join(dir, TEMPLATE)), "{{ tools }}");
+    assertMatch(Deno.readLinkSync(join(dir, TEMPLATE)), /^\.\.\/\.\.\/\.\.\/blobs\/\w+$/);
+    const saved = join(folder, "../../saved");
+    const { files } = await saveHubModel(NAME, saved, { settings, force: false });
+    assertEquals(files, NEEDED.length + 1);
+    assertEquals(namesIn(saved), ["additional_chat_templates", ...NEEDED]);
+    assertEquals(Deno.readTextFileSync(join(saved, TEMPLATE)), "{{ tools }}");
+  }, tinyModel({ [TEMPLATE]: text("{{ tools }}"), "additional_chat_templates/x.txt": text("") })));
 
 Deno.test("what is in the cache is not fetched again, also when Python has put it there", () =>
   withHub(async ({ hub, fetch, folder, settings }) => {
