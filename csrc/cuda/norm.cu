@@ -170,7 +170,7 @@ template <class T> struct LayerRow {
 // partial [blocks, kOut, D]: the sums over the rows of each block; sums: memory for them while they
 // grow, [blocks, kOut, packs * W], or null for shared memory.
 template <bool aligned, class T, class Row>
-__global__ void __launch_bounds__(256, 4)
+__global__ void __launch_bounds__(256, 3) // 64 registers would not hold all the addresses
     norm_backward_kernel(const T *dy, const T *x, const T *w, const float *mean, const float *r,
                          const T *before, T *dx, float *partial, float *sums, int N, int D,
                          int rows) {
