@@ -143,6 +143,21 @@ LP_API lp_status lp_dropout(lp_ctx *ctx, const void *x, void *y, size_t n, float
  *   x [n] dtype read; out [1] f64, device memory, overwritten */
 LP_API lp_status lp_sum_squares(lp_ctx *ctx, const void *x, double *out, size_t n, lp_dtype dtype);
 
+/* Blocks of int8, symmetric, as messages of collectives are compressed (ZeRO++, arXiv:2306.10209).
+ *   scale[i] = max |x| / 127 over block i       q[j] = x[j] / scale[j / block], to nearest even
+ *   x      [n] dtype                     read
+ *   q      [n]                           overwritten, each in -127..127
+ *   scale  [(n + block - 1) / block] f32 overwritten; the last block may be shorter
+ * What comes back differs from x by at most scale / 2. A block that holds an infinity or a nan gets
+ * scale nan and codes 0, so all of it comes back as nan: an overflow is not hidden. A block of zeros
+ * (or of denormals that 127 parts of do not exist) gets scale 0 and codes 0.
+ * LP_EINVAL: block < 1. A block that is a multiple of 8, 256 or more, is fastest. */
+LP_API lp_status lp_quantize_int8(lp_ctx *ctx, const void *x, int8_t *q, float *scale, size_t n,
+                                  int32_t block, lp_dtype dtype);
+/* x[j] = q[j] * scale[j / block], rounded.   q, scale read;  x [n] dtype overwritten. */
+LP_API lp_status lp_dequantize_int8(lp_ctx *ctx, const int8_t *q, const float *scale, void *x,
+                                    size_t n, int32_t block, lp_dtype dtype);
+
 /* ---- Matrix product ------------------------------------------------------------------------ */
 
 /* C[i] = alpha * op(A[i]) op(B[i]) + beta * C[i],  i in 0..batch-1, sums in f32.
@@ -400,6 +415,21 @@ LP_API lp_status lp_cross_entropy(lp_ctx *ctx, const void *x, const int32_t *tar
                                   float *z, const float *z_scale, float *top,
                                   const float *top_scale, void *dx, int32_t N, int32_t V,
                                   float ce_scale, lp_dtype in_dtype, lp_dtype out_dtype);
+
+/* ---- Sampling ------------------------------------------------------------------------------ */
+
+/* Chooses a token from each row of logits.  temperature 0: the largest one. Else
+ *   w[v] = exp((x[n,v] - max_V x[n,:]) / temperature), rounded down to a multiple of 2^-40
+ *   kept: the top_k largest logits (0: all), and of these the fewest largest whose sum of w reaches
+ *         top_p of theirs
+ *   token[n] = the first v in the order of ids with sum(w of kept tokens up to v) > u[n] * sum(w of kept)
+ * Of equal logits the lower id comes first; a nan counts as -inf.
+ *   x      [N, V] f32   read
+ *   u      [N] f64      read: uniform numbers in [0, 1); may be null when temperature is 0
+ *   token  [N] i32      overwritten
+ * LP_EINVAL: temperature < 0, top_k < 0, top_p outside (0, 1], V > 2^23. */
+LP_API lp_status lp_sample(lp_ctx *ctx, const float *x, const double *u, int32_t *token, int32_t N,
+                           int32_t V, float temperature, int32_t top_k, float top_p);
 
 /* ---- Optimizers: one flat run of parameters, all moments and master weights f32 ------------- */
 

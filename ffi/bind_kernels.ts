@@ -41,6 +41,10 @@ export function bindKernels(
     dropout: (x, y, n, p, seed, dtype) =>
       unwrap(lp.lp_dropout(ctx, x, y, BigInt(n), p, seed, dtype)),
     sumSquares: (x, out, n, dtype) => unwrap(lp.lp_sum_squares(ctx, x, out, BigInt(n), dtype)),
+    quantizeInt8: (x, q, scale, n, block, dtype) =>
+      unwrap(lp.lp_quantize_int8(ctx, x, q, scale, BigInt(n), block, dtype)),
+    dequantizeInt8: (q, scale, x, n, block, dtype) =>
+      unwrap(lp.lp_dequantize_int8(ctx, q, scale, x, BigInt(n), block, dtype)),
     gemm: (
       A,
       B,
@@ -333,6 +337,8 @@ export function bindKernels(
           outDtype,
         ),
       ),
+    sample: (x, u, token, N, V, temperature, topK, topP) =>
+      unwrap(lp.lp_sample(ctx, x, u, token, N, V, temperature, topK, topP)),
     adamw: (
       grad,
       p,

@@ -234,4 +234,28 @@ export const DEVICE_SYMBOLS = {
     ],
     result: "i32",
   },
+  lp_quantize_int8: {
+    parameters: [
+      "pointer", // lp_ctx *ctx
+      "pointer", // const void *x
+      "pointer", // int8_t *q
+      "pointer", // float *scale
+      "usize", // size_t n
+      "i32", // int32_t block
+      "i32", // lp_dtype dtype
+    ],
+    result: "i32",
+  },
+  lp_dequantize_int8: {
+    parameters: [
+      "pointer", // lp_ctx *ctx
+      "pointer", // const int8_t *q
+      "pointer", // const float *scale
+      "pointer", // void *x
+      "usize", // size_t n
+      "i32", // int32_t block
+      "i32", // lp_dtype dtype
+    ],
+    result: "i32",
+  },
 } as const satisfies Deno.ForeignLibraryInterface;

@@ -46,6 +46,24 @@ export interface Kernels {
   dropout(x: Pointer, y: Pointer, n: number, p: number, seed: bigint, dtype: number): void;
   /** out = sum x^2 in f64, in device memory. */
   sumSquares(x: Pointer, out: Pointer, n: number, dtype: number): void;
+  /** Codes q = x / scale and one scale per block, for later communication compression. */
+  quantizeInt8(
+    x: Pointer,
+    q: Pointer,
+    scale: Pointer,
+    n: number,
+    block: number,
+    dtype: number,
+  ): void;
+  /** x = q * scale. */
+  dequantizeInt8(
+    q: Pointer,
+    scale: Pointer,
+    x: Pointer,
+    n: number,
+    block: number,
+    dtype: number,
+  ): void;
   /** C = alpha op(A) op(B) + beta C for each matrix of the batch. */
   gemm(
     A: Pointer,
@@ -367,6 +385,17 @@ export interface Kernels {
     ceScale: number,
     inDtype: number,
     outDtype: number,
+  ): void;
+  /** A token of each row of logits; u may be null when temperature is 0. */
+  sample(
+    x: Pointer,
+    u: Pointer,
+    token: Pointer,
+    N: number,
+    V: number,
+    temperature: number,
+    topK: number,
+    topP: number,
   ): void;
   /** One AdamW step over a flat run of parameters. */
   adamw(

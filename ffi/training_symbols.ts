@@ -1,6 +1,6 @@
 /** Part of the mirror of csrc/llmpipe.h: see symbols.ts. @module */
 
-/** Functions of the loss, the optimizers and communication. */
+/** Functions of the loss, of sampling, the optimizers and communication. */
 export const TRAINING_SYMBOLS = {
   // Loss
   lp_cross_entropy: {
@@ -19,6 +19,22 @@ export const TRAINING_SYMBOLS = {
       "f32", // float ce_scale
       "i32", // lp_dtype in_dtype
       "i32", // lp_dtype out_dtype
+    ],
+    result: "i32",
+  },
+
+  // Sampling
+  lp_sample: {
+    parameters: [
+      "pointer", // lp_ctx *ctx
+      "pointer", // const float *x
+      "pointer", // const double *u
+      "pointer", // int32_t *token
+      "i32", // int32_t N
+      "i32", // int32_t V
+      "f32", // float temperature
+      "i32", // int32_t top_k
+      "f32", // float top_p
     ],
     result: "i32",
   },

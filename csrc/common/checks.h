@@ -86,6 +86,20 @@ inline void check_dropout(float p) {
   LP_CHECK(p >= 0 && p < 1, "p must be in [0, 1), found %g", (double)p);
 }
 
+inline void check_int8_block(int32_t block) {
+  LP_CHECK(block >= 1, "block must be >= 1, found %d", block);
+}
+
+constexpr int32_t kMostSampled = 1 << 23; // logits: the sum of weights stays below 2^64
+
+inline void check_sample(int32_t N, int32_t V, float temperature, int32_t top_k, float top_p) {
+  check_rows(N);
+  LP_CHECK(V >= 0 && V <= kMostSampled, "V must be in 0..%d, found %d", kMostSampled, V);
+  LP_CHECK(temperature >= 0, "temperature must be >= 0, found %g", (double)temperature);
+  LP_CHECK(top_k >= 0, "top_k must be >= 0, found %d", top_k);
+  LP_CHECK(top_p > 0 && top_p <= 1, "top_p must be in (0, 1], found %g", (double)top_p);
+}
+
 // Numbers in memory: checked as they are read. On a device the sentence waits for the next call
 // that synchronizes.
 inline std::string wrong_number(const char *format, int32_t limit, int32_t found, int32_t row) {

@@ -14,6 +14,7 @@
 namespace lp {
 
 typedef uint16_t vh __attribute__((vector_size(2 * kWidth)));
+typedef int8_t vb __attribute__((vector_size(kWidth)));
 
 LP_HD vf widen(const float *x) { return load(x); }
 LP_HD vf widen(const bf16 *x) {
@@ -38,6 +39,16 @@ LP_HD vf widen(const f16 *x) {
 #endif
 }
 
+LP_HD vf widen(const int8_t *x) {
+  vb bytes;
+  memcpy(&bytes, x, sizeof bytes);
+  return __builtin_convertvector(bytes, vf);
+}
+
+LP_HD void narrow(int8_t *to, vf x) { // whole numbers of 8 bits
+  const vb bytes = __builtin_convertvector(__builtin_convertvector(x, vi), vb);
+  memcpy(to, &bytes, sizeof bytes);
+}
 LP_HD void narrow(float *to, vf x) { store(to, x); }
 LP_HD void narrow(bf16 *to, vf x) { // as from_float<bf16>()
   const vu u = (vu)x;

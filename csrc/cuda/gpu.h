@@ -175,11 +175,13 @@ GPU_DEV float fast_exp2(float x) { return std::exp2(x); }
 GPU_DEV float to_float(float x) { return x; }
 GPU_DEV float to_float(bf16 x) { return __bfloat162float(x); }
 GPU_DEV float to_float(f16 x) { return __half2float(x); }
+GPU_DEV float to_float(int8_t x) { return (float)x; }
 // Rounds to nearest even.
 template <class T> GPU_DEV T from_float(float x);
 template <> GPU_DEV float from_float<float>(float x) { return x; }
 template <> GPU_DEV bf16 from_float<bf16>(float x) { return __float2bfloat16_rn(x); }
 template <> GPU_DEV f16 from_float<f16>(float x) { return __float2half_rn(x); }
+template <> GPU_DEV int8_t from_float<int8_t>(float x) { return (int8_t)x; } // a whole number
 
 } // namespace lp
 #endif

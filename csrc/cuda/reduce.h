@@ -16,6 +16,13 @@ template <class T> GPU_DEV T warp_sum(T v) {
   return v;
 }
 
+template <class T> GPU_DEV T warp_max(T v) { // integers
+#pragma unroll
+  for (int offset = 16; offset > 0; offset >>= 1)
+    v = max(v, __shfl_xor_sync(kAllLanes, v, offset));
+  return v;
+}
+
 GPU_DEV float warp_max(float v) {
 #pragma unroll
   for (int offset = 16; offset > 0; offset >>= 1)

@@ -11,7 +11,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { readModelConfig } from "../../src/checkpoint/model_dir.ts";
 import { LanguageModel } from "../../src/inference/language_model.ts";
-import { argmax } from "../../src/inference/sampler.ts";
+import { Sampler } from "../../src/inference/sampler.ts";
 import { initializeWeights } from "../../src/models/load_weights.ts";
 import { describeModel } from "../../src/models/registry.ts";
 import { Device } from "../../src/tensor/device.ts";
@@ -48,13 +48,15 @@ function measure(dtype: FloatType) {
     },
   );
   const prompt = Int32Array.from({ length: promptTokens }, (_, t) => t * 7919 % model.vocabSize);
-  language.extend(prompt); // first shapes
+  const sampler = new Sampler(device, { temperature: 0, topK: 0, topP: 1, seed: 0 });
+  sampler.next(language.extend(prompt)); // first shapes
   let start = performance.now();
-  let logits = language.extend(prompt);
+  let id = sampler.next(language.extend(prompt));
   const prefill = promptTokens / (performance.now() - start) * 1000;
-  logits = language.extend(Int32Array.of(argmax(logits)));
+  const step = () => id = sampler.next(language.extend(Int32Array.of(id)));
+  step();
   start = performance.now();
-  for (let i = 0; i < newTokens; i++) logits = language.extend(Int32Array.of(argmax(logits)));
+  for (let i = 0; i < newTokens; i++) step();
   const decode = newTokens / (performance.now() - start) * 1000;
   return {
     "prefill tokens/s": prefill.toFixed(0),

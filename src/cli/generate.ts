@@ -47,7 +47,7 @@ export async function generate(args: string[]): Promise<number> {
   const rate = (tokens: number, seconds: number) => (tokens / Math.max(seconds, 1e-9)).toFixed(1);
   console.error(
     `prompt: ${promptTokens} tokens, ${rate(promptTokens, prefillSeconds)} tokens/s; ` +
-      `generated: ${newTokens} tokens, ${rate(newTokens, decodeSeconds)} tokens/s`,
+      `generated: ${newTokens} tokens, ${rate(Math.max(0, newTokens - 1), decodeSeconds)} tokens/s`,
   );
   return 0;
 }

@@ -35,11 +35,11 @@ export interface GenerateOptions extends SamplingOptions {
 export interface GenerateStatistics {
   /** Tokens of the prompt. */
   promptTokens: number;
-  /** Seconds to the first logits. */
+  /** Seconds to the first token. */
   prefillSeconds: number;
   /** Tokens generated. */
   newTokens: number;
-  /** Seconds spent on them. */
+  /** Seconds spent on those after the first. */
   decodeSeconds: number;
 }
 
@@ -72,7 +72,7 @@ export function* generate(
     capacity: prompt.length + options.maxNewTokens,
     dtype: options.dtype ?? storedType(source.entry(0, source.names(0)[0]).dtype),
   }, (store) => loadWeights(device, store, source));
-  const sampler = new Sampler(options);
+  const sampler = new Sampler(device, options);
   const decoder = tokenizer.decodeStream({ skipSpecial: true });
   const ends = endTokens(source.config, tokenizer.eosId);
   if (options.chat && tokenizer.eosId !== undefined) ends.add(tokenizer.eosId); // the end of a turn
@@ -85,16 +85,15 @@ export function* generate(
   };
 
   let start = performance.now();
-  let logits = language.extend(prompt);
+  let id = sampler.next(language.extend(prompt));
   statistics.prefillSeconds = (performance.now() - start) / 1000;
   start = performance.now();
-  while (statistics.newTokens < options.maxNewTokens && !stops.found) {
-    const id = sampler.next(logits);
-    if (ends.has(id)) break;
+  while (statistics.newTokens < options.maxNewTokens && !stops.found && !ends.has(id)) {
     statistics.newTokens++;
     const text = stops.push(decoder.push(id));
     if (text) yield text;
-    if (statistics.newTokens < options.maxNewTokens) logits = language.extend(Int32Array.of(id));
+    if (statistics.newTokens === options.maxNewTokens) break;
+    id = sampler.next(language.extend(Int32Array.of(id)));
   }
   statistics.decodeSeconds = (performance.now() - start) / 1000;
   const rest = stops.push(decoder.end()) + stops.end();

@@ -8,6 +8,7 @@ import type { KeyValueCache } from "../tensor/ops/attention.ts";
 import { matmul } from "../tensor/ops/linear.ts";
 import { ParameterStore } from "../tensor/parameter.ts";
 import { Tape } from "../tensor/tape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 
 /** Most positions of a prompt that run at once: bounds memory, costs no speed. */
 const PREFILL_CHUNK = 256;
@@ -69,8 +70,12 @@ export class LanguageModel {
     this.#arena = new Arena(arenaBytes === undefined ? UNBOUNDED : device.region(arenaBytes));
   }
 
-  /** Adds tokens to the sequence. Returns the logits [V] of the token after them. */
-  extend(ids: Int32Array): Float32Array {
+  /**
+   * Adds tokens to the sequence.
+   *
+   * @returns Logits [1, V] f32 of the token after them, on the device until the next call
+   */
+  extend(ids: Int32Array): Tensor {
     for (let at = 0; at + PREFILL_CHUNK < ids.length; at += PREFILL_CHUNK) {
       this.#run(ids.subarray(at, at + PREFILL_CHUNK));
     }
@@ -78,7 +83,7 @@ export class LanguageModel {
     return this.#run(ids.subarray(Math.max(0, ids.length - rest)));
   }
 
-  #run(ids: Int32Array): Float32Array {
+  #run(ids: Int32Array): Tensor {
     const S = ids.length;
     this.#arena.reset();
     const tape = new Tape(
@@ -118,6 +123,6 @@ export class LanguageModel {
     const { x, w } = this.#forward.head(run(last), h.view((S - 1) * D, [1, D]));
     const logits = tape.empty([1, this.#model.vocabSize], "f32");
     matmul(tape, x, w.weight, logits, { transposeB: true });
-    return this.#device.downloadF32(logits);
+    return logits;
   }
 }

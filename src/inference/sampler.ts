@@ -1,4 +1,6 @@
 /** Choosing the next token from logits. @module */
+import type { Device } from "../tensor/device.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 
 /** How the next token is chosen. */
 export interface SamplingOptions {
@@ -12,48 +14,42 @@ export interface SamplingOptions {
   seed: number;
 }
 
-/** Chooses tokens. Equal options and logits give equal choices. */
+/**
+ * Chooses tokens on the device, by the rules of lp_sample in csrc/llmpipe.h: only the token comes
+ * back. Equal options and logits give equal choices.
+ */
 export class Sampler {
+  readonly #device: Device;
   readonly #options: SamplingOptions;
   readonly #random: () => number;
+  readonly #uniform: Tensor;
+  readonly #token: Tensor;
 
   /** A sampler at the start of its random numbers. */
-  constructor(options: SamplingOptions) {
+  constructor(device: Device, options: SamplingOptions) {
+    this.#device = device;
     this.#options = options;
     this.#random = uniform(options.seed);
+    this.#uniform = device.tensor([1], "f64");
+    this.#token = device.tensor([1], "i32");
   }
 
-  /** The next token. @param logits [V] */
-  next(logits: Float32Array): number {
+  /** The next token. @param logits [1, V] f32 */
+  next(logits: Tensor): number {
     const { temperature, topK, topP } = this.#options;
-    if (temperature === 0) return argmax(logits);
-    const order = topK === 0 && topP === 1
-      ? Int32Array.from(logits, (_, id) => id)
-      : Int32Array.from(logits, (_, id) => id).sort((a, b) => logits[b] - logits[a] || a - b);
-    const kept = topK > 0 ? order.subarray(0, topK) : order;
-    const max = logits[argmax(logits)];
-    const weights = Float64Array.from(kept, (id) => Math.exp((logits[id] - max) / temperature));
-    let total = weights.reduce((a, b) => a + b, 0);
-    let count = kept.length;
-    if (topP < 1) {
-      let sum = 0;
-      for (count = 0; count < kept.length && sum < topP * total; count++) sum += weights[count];
-      total = sum;
-    }
-    let left = this.#random() * total;
-    for (let i = 0; i < count; i++) {
-      left -= weights[i];
-      if (left < 0) return kept[i];
-    }
-    return kept[count - 1];
+    if (temperature > 0) this.#device.upload(this.#uniform, Float64Array.of(this.#random()));
+    this.#device.kernels.sample(
+      logits.ptr,
+      this.#uniform.ptr,
+      this.#token.ptr,
+      1,
+      logits.size,
+      temperature,
+      topK,
+      topP,
+    );
+    return this.#device.downloadI32(this.#token)[0];
   }
-}
-
-/** Index of the largest element, the first of equals. */
-export function argmax(values: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
-  return best;
 }
 
 /** Uniform numbers in [0, 1) with 53 bits. @see https://prng.di.unimi.it/xoshiro128plusplus.c */

@@ -125,6 +125,13 @@ export class Device implements Disposable {
     return values;
   }
 
+  /** Reads the i32 numbers of a tensor. */
+  downloadI32(tensor: Tensor): Int32Array<ArrayBuffer> {
+    const values = new Int32Array(tensor.size);
+    this.context?.download(values, tensor.ptr);
+    return values;
+  }
+
   /** Reads the bytes of a tensor in pieces of at most 8 MiB, each valid until the next is taken. */
   *chunks(tensor: Tensor): Generator<Uint8Array> {
     const buffer = this.#chunk ??= new Uint8Array(CHUNK_BYTES);

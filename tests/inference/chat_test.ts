@@ -1,23 +1,7 @@
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
-import { fromFileUrl, join } from "@std/path";
 import { ConfigError } from "../../src/config/config_error.ts";
 import { generate } from "../../src/inference/generate.ts";
-
-const MODEL = fromFileUrl(new URL("../fixtures/models/qwen2/hf", import.meta.url));
-
-/** A model with a tokenizer of letters and signs. */
-function withTokenizer(template: string | undefined): { dir: string } & Disposable {
-  const dir = Deno.makeTempDirSync({ prefix: "llmpipe-generate-" });
-  for (const file of ["config.json", "model.safetensors"]) {
-    Deno.copyFileSync(join(MODEL, file), join(dir, file));
-  }
-  const letters = "abcdefghijklmnopqrstuvwxyz <>[]".split("");
-  const vocab = Object.fromEntries(letters.map((letter, id) => [letter, id + 3]));
-  const tokenizer = { model: { type: "BPE", vocab, merges: [] }, decoder: { type: "Fuse" } };
-  Deno.writeTextFileSync(join(dir, "tokenizer.json"), JSON.stringify(tokenizer));
-  if (template !== undefined) Deno.writeTextFileSync(join(dir, "chat_template.jinja"), template);
-  return { dir, [Symbol.dispose]: () => Deno.removeSync(dir, { recursive: true }) };
-}
+import { withTokenizer } from "./with_tokenizer.ts";
 
 function answer(modelPath: string, prompt: string, chat: boolean): string {
   const options = {
@@ -35,7 +19,7 @@ function answer(modelPath: string, prompt: string, chat: boolean): string {
 Deno.test("generate() with chat answers to the prompt as the template writes it", () => {
   const template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}" +
     "{% if add_generation_prompt %}<assistant>{% endif %}";
-  using model = withTokenizer(template);
+  using model = withTokenizer("qwen2", template);
   assertEquals(
     answer(model.dir, "hello", true),
     answer(model.dir, "<user>hello<assistant>", false),
@@ -44,6 +28,6 @@ Deno.test("generate() with chat answers to the prompt as the template writes it"
 });
 
 Deno.test("generate() with chat says that there is no chat template", () => {
-  using model = withTokenizer(undefined);
+  using model = withTokenizer("qwen2");
   assertThrows(() => answer(model.dir, "hello", true), ConfigError, "has no chat template");
 });

@@ -1,12 +1,16 @@
 import { assert, assertEquals } from "@std/assert";
 import { StopTexts } from "../../src/inference/generate.ts";
-import { Sampler } from "../../src/inference/sampler.ts";
+import { Sampler, type SamplingOptions } from "../../src/inference/sampler.ts";
+import { Device } from "../../src/tensor/device.ts";
 
 const LOGITS = Float32Array.of(1, 3, 2, -1);
 
-function draw(options: Partial<ConstructorParameters<typeof Sampler>[0]>, n: number): number[] {
-  const sampler = new Sampler({ temperature: 1, topK: 0, topP: 1, seed: 7, ...options });
-  return Array.from({ length: n }, () => sampler.next(LOGITS));
+function draw(options: Partial<SamplingOptions>, n: number): number[] {
+  using device = Device.open({ threads: 1 });
+  const logits = device.tensor([1, LOGITS.length], "f32");
+  device.upload(logits, LOGITS);
+  const sampler = new Sampler(device, { temperature: 1, topK: 0, topP: 1, seed: 7, ...options });
+  return Array.from({ length: n }, () => sampler.next(logits));
 }
 
 Deno.test("sampler: temperature 0 takes the most probable token", () => {

@@ -51,7 +51,7 @@ for (const name of MODELS) {
     );
     for (let at = 0; at < ids.length;) {
       const next = at === 0 ? 3 : at + 1; // a prompt of three, then one by one
-      const ours = model.extend(Int32Array.from(ids.slice(at, next)));
+      const ours = device.downloadF32(model.extend(Int32Array.from(ids.slice(at, next))));
       const theirs = logits.subarray((next - 1) * V, next * V);
       const worst = Math.max(...theirs.map((value, v) => Math.abs(value - ours[v])));
       assert(worst < 1e-4, `the logits at position ${next - 1} differ by ${worst}`);

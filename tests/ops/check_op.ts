@@ -239,7 +239,7 @@ function runOp(
       pointers[name] = offset(block, begin);
       context.upload(pointers[name], bytes);
     }
-    const code = { f32: 0, bf16: 1, f16: 2, i32: 3, f64: 4 }[storage];
+    const code = { f32: 0, bf16: 1, f16: 2, i32: 3, f64: 4, i8: -1 }[storage];
     op.forward(context, pointers, code);
     op.backward?.(context, pointers, code);
     for (const [name, { type, values, isOutput }] of Object.entries(held)) {

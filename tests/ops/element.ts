@@ -1,7 +1,7 @@
 /** Storage types as the native side has them, to and from numbers. @module */
 
 /** A type of an element in memory. */
-export type Element = "f32" | "bf16" | "f16" | "i32" | "f64";
+export type Element = "f32" | "bf16" | "f16" | "i32" | "f64" | "i8";
 
 /** The bits of `numbers` in a type, rounded to nearest even. */
 export function fromNumbers(
@@ -11,7 +11,8 @@ export function fromNumbers(
   | Float32Array<ArrayBuffer>
   | Uint16Array<ArrayBuffer>
   | Int32Array<ArrayBuffer>
-  | Float64Array<ArrayBuffer> {
+  | Float64Array<ArrayBuffer>
+  | Int8Array<ArrayBuffer> {
   switch (type) {
     case "f32":
       return Float32Array.from(numbers);
@@ -23,6 +24,8 @@ export function fromNumbers(
       return Int32Array.from(numbers);
     case "f64":
       return Float64Array.from(numbers);
+    case "i8":
+      return Int8Array.from(numbers);
   }
 }
 
@@ -42,6 +45,8 @@ export function toNumbers(bits: ArrayBufferView<ArrayBuffer>, type: Element): Fl
       return Float64Array.from(new Int32Array(buffer, byteOffset, byteLength / 4));
     case "f64":
       return Float64Array.from(new Float64Array(buffer, byteOffset, byteLength / 8));
+    case "i8":
+      return Float64Array.from(new Int8Array(buffer, byteOffset, byteLength));
   }
 }
 
