@@ -52,7 +52,12 @@ function tensorFiles(dir: string): string[] {
     listFiles(dir).filter((name) => /\.(safetensors|pt|pth|bin)$/.test(name))
       .map((name) => join(dir, name));
   const files = inside(dir);
-  return files.length ? files : inside(resolveModelDir(dir));
+  if (files.length) return files;
+  const found = inside(resolveModelDir(dir));
+  if (found.length) return found;
+  throw new ConfigError(
+    `Cannot inspect ${dir}: it has no files named *.safetensors, *.pt, *.pth or *.bin`,
+  );
 }
 
 function isDirectory(path: string): boolean {

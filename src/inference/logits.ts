@@ -200,6 +200,12 @@ function readBatch(path: string): Batch {
     }
     const bytes = file.read(name);
     const wide = new BigInt64Array(bytes.slice().buffer);
+    const large = wide.find((value) => BigInt.asIntN(32, value) !== value);
+    if (large !== undefined) {
+      throw new ConfigError(
+        `Cannot read ${path} as ${name} must hold 32-bit numbers: current value is ${large}`,
+      );
+    }
     return { shape: entry.shape, values: Int32Array.from(wide, Number) };
   };
   const ids = read("input_ids");
@@ -217,6 +223,11 @@ function readBatch(path: string): Batch {
     }
   }
   const [B, S] = ids.shape;
+  if (B === 0 || S === 0) {
+    throw new ConfigError(
+      `Cannot read ${path} as input_ids must have rows and positions: current shape is [${B}, ${S}]`,
+    );
+  }
   const targets = labels?.values.map((_, n) => n % S === S - 1 ? -100 : labels.values[n + 1]);
   return { B, S, ids: ids.values, segments: mask.values, targets };
 }
@@ -226,15 +237,32 @@ function checkTokens(batch: Batch, model: ModelDescription, path: string): void 
   const problems: string[] = [];
   for (let b = 0; b < B; b++) {
     const row = segments.subarray(b * S, (b + 1) * S);
-    if (row.lastIndexOf(1) - row.indexOf(1) + 1 !== row.filter((m) => m === 1).length) {
+    const other = row.find((m) => m !== 0 && m !== 1);
+    const wrong = other !== undefined
+      ? `must hold 0 and 1: current value is ${other}`
+      : !row.includes(1)
+      ? "must have a 1"
+      : undefined;
+    if (wrong) problems.push(`Cannot use row ${b} of ${path} as its attention_mask ${wrong}`);
+    else if (row.lastIndexOf(1) - row.indexOf(1) + 1 !== row.filter((m) => m === 1).length) {
       problems.push(`Cannot use row ${b} of ${path} as its attention_mask must have no holes`);
     }
   }
   const outside = (values: Int32Array) => values.find((id) => id >= model.vocabSize);
-  const id = ids.find((id) => id < 0) ?? outside(ids) ?? (targets && outside(targets));
+  const range = `must be in [0, ${model.vocabSize})`;
+  const id = ids.find((id) => id < 0) ?? outside(ids);
   if (id !== undefined) {
+    problems.push(`Cannot use ${path} as its tokens ${range}: current value is ${id}`);
+  }
+  const label = targets && outside(targets);
+  if (label !== undefined) {
     problems.push(
-      `Cannot use ${path} as its tokens must be in [0, ${model.vocabSize}): current value is ${id}`,
+      `Cannot use ${path} as its labels ${range}, or negative: current value is ${label}`,
+    );
+  }
+  if (targets && countTargets(targets) === 0) {
+    problems.push(
+      `Cannot compute a loss of ${path} as its labels, but for the first of each row, are all negative`,
     );
   }
   if (problems.length) throw new ConfigError(problems);

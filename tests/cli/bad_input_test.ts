@@ -180,6 +180,7 @@ expectRefused("weights that do not fit are refused by their headers, before the 
       says: ["model.safetensors", "97864 bytes"],
     },
     "no file, inspect": { args: ["inspect", "DIR/none"], says: ["DIR/none"] },
+    "no tensors, inspect": { args: ["inspect", "SAVE"], says: ["Cannot inspect"], status: 1 },
     "cut short, inspect": { args: ["inspect", truncated], says: ["model.safetensors"], status: 1 },
     "other shapes": withModel(
       modelDir((_, config) => config.intermediate_size = 100),
@@ -309,6 +310,13 @@ expectRefused("a tokenizer that is missing, broken or too large for the model is
       ],
       says: ["DIR/none"],
     },
+    "no text to train a tokenizer on": {
+      args: [
+        ...["tokenizer", "train", "--input", dataFile(""), "--vocab-size", "300"],
+        ...["--save-path", "DIR/no_text"],
+      ],
+      says: ["Cannot train tokenizer as there is no text to learn"],
+    },
     "the tokenizer of another": {
       args: [
         ...["tokenizer", "train", "--input", text, "--vocab-size", "300"],
@@ -365,15 +373,24 @@ expectRefused("a save path that is taken or cannot be written is refused and lef
 });
 
 expectRefused("logits and generate refuse what they cannot compute", () => {
-  const batch = (name: string, ids: bigint[], dtype: "I64" | "I32" = "I64") => {
-    const shape = [1, ids.length];
+  const batch = (
+    name: string,
+    ids: bigint[],
+    dtype: "I64" | "I32" = "I64",
+    rest: { mask?: bigint; labels?: bigint } = {},
+  ) => {
+    const shape = [ids.length && 1, ids.length];
     const bytes = new Uint8Array(
       dtype === "I64" ? BigInt64Array.from(ids).buffer : Int32Array.from(ids, Number).buffer,
     );
-    const ones = new Uint8Array(new BigInt64Array(ids.length).fill(1n).buffer);
+    const all = (value: bigint) => new Uint8Array(new BigInt64Array(ids.length).fill(value).buffer);
+    const { mask = 1n, labels } = rest;
     writeSafetensors(at(name), [
       { name: "input_ids", dtype: dtype as "I64", shape, chunks: () => [bytes] },
-      { name: "attention_mask", dtype: "I64", shape, chunks: () => [ones] },
+      { name: "attention_mask", dtype: "I64", shape, chunks: () => [all(mask)] },
+      ...(labels === undefined
+        ? []
+        : [{ name: "labels", dtype: "I64" as const, shape, chunks: () => [all(labels)] }]),
     ]);
     return at(name);
   };
@@ -392,6 +409,30 @@ expectRefused("logits and generate refuse what they cannot compute", () => {
     "a token beyond": {
       ...logits(batch("beyond.safetensors", [3n, 200n])),
       says: ["tokens must be in [0, 200): current value is 200"],
+    },
+    "a token beyond 32 bits": {
+      ...logits(batch("large.safetensors", [3n, 2n ** 32n + 3n])),
+      says: ["input_ids must hold 32-bit numbers: current value is 4294967299"],
+    },
+    "no rows": {
+      ...logits(batch("none.safetensors", [])),
+      says: ["input_ids must have rows and positions: current shape is [0, 0]"],
+    },
+    "a mask of zeros": {
+      ...logits(batch("masked.safetensors", [3n, 4n], "I64", { mask: 0n })),
+      says: ["row 0 of", "its attention_mask must have a 1"],
+    },
+    "a mask of others": {
+      ...logits(batch("odd.safetensors", [3n, 4n], "I64", { mask: 7n })),
+      says: ["its attention_mask must hold 0 and 1: current value is 7"],
+    },
+    "a label beyond": {
+      ...logits(batch("label.safetensors", [3n, 4n], "I64", { labels: 200n })),
+      says: ["its labels must be in [0, 200), or negative: current value is 200"],
+    },
+    "nothing to learn": {
+      ...logits(batch("unlearned.safetensors", [3n, 4n], "I64", { labels: -100n })),
+      says: ["Cannot compute a loss of", "are all negative"],
     },
     "another type": {
       ...logits(batch("narrow.safetensors", [3n, 4n], "I32")),

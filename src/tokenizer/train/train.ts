@@ -49,7 +49,11 @@ export function trainBpe(texts: Iterable<string>, options: TrainOptions): Traine
   const alphabet = CHARACTER_OF_BYTE.toSorted((a, b) => a.charCodeAt(0) - b.charCodeAt(0));
   const tokens = [...specials, ...alphabet];
   const idOfByte = CHARACTER_OF_BYTE.map((c) => specials.length + alphabet.indexOf(c));
-  const words = asBytes(countWords(texts, findScanner(LLAMA3_PATTERN)!), idOfByte);
+  const counts = countWords(texts, findScanner(LLAMA3_PATTERN)!);
+  if (counts.size === 0) {
+    throw new RangeError("Cannot train tokenizer as there is no text to learn");
+  }
+  const words = asBytes(counts, idOfByte);
   return { tokens, merges: learnMerges(words, { tokens, vocabSize, minFrequency }), specials };
 }
 
