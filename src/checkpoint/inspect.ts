@@ -5,6 +5,10 @@ import { ConfigError } from "../config/config_error.ts";
 import { openTensorFile } from "../formats/open_tensor_file.ts";
 import type { StoredType } from "../formats/tensor_file.ts";
 import { listFiles, resolveModelDir } from "./model_dir.ts";
+import { checkShardIndex } from "./shard_index.ts";
+
+/** Indexes of sharded models. */
+const INDEX = /\.(safetensors|bin)\.index\.json$/;
 
 /** One tensor of a file. */
 export interface InspectedTensor {
@@ -26,7 +30,8 @@ export interface InspectedTensor {
  *
  * @param options.hash Reads the tensors too, piece by piece
  * @throws {FormatError} On a file that must be refused
- * @throws {ConfigError} If there is no such file or directory
+ * @throws {ConfigError} If there is no such file or directory, or an index that is in the directory
+ *   and its shards differ
  */
 export function* inspectTensors(
   path: string,
@@ -48,9 +53,12 @@ export function* inspectTensors(
 }
 
 function tensorFiles(dir: string): string[] {
-  const inside = (dir: string) =>
-    listFiles(dir).filter((name) => /\.(safetensors|pt|pth|bin)$/.test(name))
+  const inside = (dir: string) => {
+    const names = listFiles(dir);
+    for (const name of names) if (INDEX.test(name)) checkShardIndex(dir, name);
+    return names.filter((name) => /\.(safetensors|pt|pth|bin)$/.test(name))
       .map((name) => join(dir, name));
+  };
   const files = inside(dir);
   if (files.length) return files;
   const found = inside(resolveModelDir(dir));

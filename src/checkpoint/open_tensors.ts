@@ -1,12 +1,12 @@
 /** Opens the tensor files of a model directory as one, and says what does not fit. @module */
 import { join } from "@std/path";
 import { ConfigError } from "../config/config_error.ts";
-import { FormatError } from "../formats/format_error.ts";
 import { openTensorFile } from "../formats/open_tensor_file.ts";
 import type { ByteRange, StoredTensor, TensorFile } from "../formats/tensor_file.ts";
 import type { LayerNames } from "./layer_names.ts";
 import { unstack } from "./unstack.ts";
-import { type ModelFiles, readJsonObject } from "./model_dir.ts";
+import type { ModelFiles } from "./model_dir.ts";
+import { compareShard, describeOpenError, listNames, readShardIndex } from "./shard_index.ts";
 
 /** A tensor and the file that holds it. */
 export interface TensorPlace {
@@ -27,9 +27,6 @@ export interface OpenTensors {
   /** Tensors of each layer, in the order of the name tables. */
   readonly layers: readonly ReadonlyMap<string, TensorPlace>[];
 }
-
-/** Names of one list in a message; more would hide the others. */
-const SHOWN = 8;
 
 /**
  * Opens every file of a model. Each tensor must be there and none may be left over.
@@ -161,58 +158,22 @@ function openSingle(name: string, open: Open): Shards {
 
 /** The shards of an index; each must hold exactly what the index says. */
 function openIndexed(index: string, open: Open, problems: string[]): Shards {
-  const byShard = new Map<string, Set<string>>();
-  for (const [tensor, shard] of Object.entries(readWeightMap(index))) {
-    if (typeof shard !== "string" || !/^[^/\\]+$/.test(shard) || /^\.\.?$/.test(shard)) {
-      throw new ConfigError(
-        `Cannot read ${index} as the file of ${tensor} must be one beside it: ` +
-          `current value is ${JSON.stringify(shard)}`,
-      );
-    }
-    byShard.set(shard, (byShard.get(shard) ?? new Set()).add(tensor));
-  }
   const shards: TensorFile[] = [];
   let incomplete = false;
-  for (const [name, tensors] of byShard) {
+  for (const [name, tensors] of readShardIndex(index)) {
     const file = open(name);
     if (!file) {
       incomplete = true;
       continue;
     }
     shards.push(file);
-    const missing = [...tensors].filter((tensor) => !file.tensors.has(tensor));
-    const extra = [...file.tensors.keys()].filter((tensor) => !tensors.has(tensor));
-    if (missing.length) {
-      incomplete = true;
-      problems.push(`Cannot find in ${file.path} what ${index} names: ${listNames(missing)}`);
-    }
-    if (extra.length) {
-      problems.push(`Cannot use ${file.path} as ${index} does not name: ${listNames(extra)}`);
-    }
+    const difference = compareShard(file, index, tensors);
+    if (difference.missing.length) incomplete = true;
+    problems.push(...difference.problems);
   }
   return { shards, incomplete };
 }
 
-function readWeightMap(index: string): Record<string, unknown> {
-  const map = readJsonObject(index).weight_map;
-  if (typeof map === "object" && map !== null && !Array.isArray(map)) {
-    return map as Record<string, unknown>;
-  }
-  throw new ConfigError(`Cannot read ${index} as it must have a weight_map`);
-}
-
-function describeOpenError(path: string, error: unknown): string {
-  if (error instanceof FormatError) return error.message;
-  if (error instanceof Deno.errors.NotFound) return `Cannot read ${path}: there is no such file`;
-  if (error instanceof Error && "code" in error) return `Cannot read ${path}: ${error.message}`;
-  throw error;
-}
-
 function leftOver(path: string, extra: readonly string[], { family }: LayerNames): string {
   return `Cannot use ${path} as this ${family} model has no tensor named ${listNames(extra)}`;
-}
-
-function listNames(names: readonly string[]): string {
-  const more = names.length - SHOWN;
-  return names.slice(0, SHOWN).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
