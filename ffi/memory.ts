@@ -10,6 +10,11 @@ export function offset(ptr: Deno.PointerValue, bytes: number): Deno.PointerValue
   return Deno.UnsafePointer.offset(ptr, bytes);
 }
 
+/** The address as a number, to compare it with others; 0 for null. */
+export function addressOf(ptr: Deno.PointerValue): bigint {
+  return Deno.UnsafePointer.value(ptr);
+}
+
 /**
  * The bytes at `ptr` as an array, without a copy: reading from a file into it fills native memory.
  * Only for memory that the host can address, which is all memory of the CPU backend.

@@ -160,9 +160,11 @@ void watch(lp_comm *comm, Clock::duration waited) {
     if (asked != ncclSuccess) state = asked;
     while (!channel.started.empty() && cudaEventQuery(channel.started[0].done.get()) == cudaSuccess)
       channel.started.pop_front();
-    const std::string doing = channel.started.empty() ? ""
-                                                      : ": rank " + std::to_string(comm->rank) +
-                                                            " " + channel.started[0].text;
+    const std::string doing =
+        ": rank " + std::to_string(comm->rank) + " " +
+        (!channel.started.empty() ? channel.started[0].text
+         : channel.peer < 0       ? "is in a collective of " + std::to_string(comm->size) + " ranks"
+                                  : "exchanges with rank " + std::to_string(channel.peer));
     if (state != ncclSuccess && state != ncclInProgress)
       end(comm, state == ncclRemoteError ? LP_ELOST : LP_EDEVICE,
           describe_result(channel, state) + doing);
@@ -287,6 +289,10 @@ lp_status lp_comm_destroy(lp_comm *comm) {
   lp_ctx *ctx = comm->ctx;
   return guard(ctx, "comm_destroy", [&] {
     const std::unique_ptr<lp_comm> owned(comm);
+    if (comm->is_aborted && comm->failure == LP_OK) { // peers must not wait for this rank
+      comm->failure = LP_ELOST;
+      for_channels(comm, [](Channel &channel) { nccl().comm_abort(channel.comm); });
+    }
     for_channels(comm, [&](Channel &channel) { drain(comm, channel); });
     ctx->comms.erase(std::remove(ctx->comms.begin(), ctx->comms.end(), comm), ctx->comms.end());
     close(comm, comm->all);

@@ -2,6 +2,7 @@
 
 #include <mutex>
 #include <stdlib.h>
+#include <string.h>
 
 #include "llmpipe.h"
 
@@ -20,9 +21,11 @@ std::string text(const char *name) {
   return value != nullptr ? value : "";
 }
 
-// NAME:COUNT[@DEVICE]
+// [async ]NAME:COUNT[@DEVICE]
+constexpr char kLater[] = "async ";
 struct Injection {
   std::string name;
+  When when = When::call;
   int count = 0, device = -1;
   std::mutex mutex;
   Injection() { set(text("LLMPIPE_EMU_FAIL")); }
@@ -30,6 +33,8 @@ struct Injection {
     std::lock_guard lock(mutex);
     const size_t colon = value.find(':'), at = value.find('@');
     name = value.substr(0, colon);
+    when = name.rfind(kLater, 0) == 0 ? When::later : When::call;
+    if (when == When::later) name = name.substr(strlen(kLater));
     count = colon == std::string::npos ? (name.empty() ? 0 : 1) : atoi(value.c_str() + colon + 1);
     device = at == std::string::npos ? -1 : atoi(value.c_str() + at + 1);
   }
@@ -59,10 +64,10 @@ size_t shared_limit() {
   }
 }
 
-bool is_injected(const char *name) {
+bool is_injected(const char *name, When when) {
   Injection &wanted = injection();
   std::lock_guard lock(wanted.mutex);
-  if (wanted.count <= 0 || wanted.name != name) return false;
+  if (wanted.count <= 0 || wanted.when != when || wanted.name != name) return false;
   if (wanted.device >= 0 && wanted.device != current_device()) return false;
   return --wanted.count == 0;
 }

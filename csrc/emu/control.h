@@ -6,7 +6,10 @@
 //   LLMPIPE_EMU_DEVICES   number of devices, 8 when not given
 //   LLMPIPE_EMU_DRIVER    version of the driver as cudaDriverGetVersion gives it; 0: none
 //   LLMPIPE_EMU_MISSING   libraries that cannot be opened: "cublasLt", "nccl" or both with a comma
-//   LLMPIPE_EMU_FAIL      NAME:COUNT[@DEVICE]: the COUNTth call or launch of that name fails
+//   LLMPIPE_EMU_FAIL      [async ]NAME:COUNT[@DEVICE]: the COUNTth call or launch of that name fails.
+//                         NAME is that of a kernel, cudaMalloc, cudaMemcpyAsync, cublasLtMatmul or a
+//                         collective or transfer of NCCL. With "async", what a kernel or a call of
+//                         NCCL does later fails: the device is lost, or the communicator is
 //   LLMPIPE_EMU_MEMORY    MiB of a device, 4096 when not given
 //   LLMPIPE_EMU_TIMEOUT   seconds without progress of a stream after which the device is lost
 #ifndef LLMPIPE_EMU_CONTROL_H
@@ -42,8 +45,9 @@ struct Fault : std::exception {
   const char *what() const noexcept override { return text.c_str(); }
 };
 
-// True when LLMPIPE_EMU_FAIL says that this call fails.
-bool is_injected(const char *name);
+// True when LLMPIPE_EMU_FAIL says that this call, or what it does later, fails.
+enum class When { call, later };
+bool is_injected(const char *name, When when = When::call);
 int current_device();
 
 } // namespace emu

@@ -109,6 +109,8 @@ cudaError_t check_launch(const void *function, const char *name, dim3 grid, dim3
 
 void run_grid(dim3 grid, dim3 size, size_t shared_bytes, const std::function<void()> &thread_body,
               const char *name) {
+  if (is_injected(name, When::later))
+    throw Fault("kernel " + std::string(name) + ": an illegal memory access was encountered");
   const int order = options().order;
   const uint64_t total = (uint64_t)grid.x * grid.y * grid.z;
   counters.launches++;

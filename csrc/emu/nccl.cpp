@@ -127,7 +127,7 @@ struct Call {
   std::shared_ptr<int> left = nullptr; // calls of the ticket that are not done
   int stage = 0;
   size_t done = 0; // elements of a collective, bytes of a transfer
-  bool has_begun = false;
+  bool has_begun = false, is_tried = false;
 
   // True when it is over. The failure of a peer ends it, and stays with the communicator.
   bool poll() {
@@ -137,6 +137,11 @@ struct Call {
       return true;
     }
     if (!has_begun && comm->started != ticket) return false;
+    if (!is_tried && emu::is_injected(kNames[kind], emu::When::later)) {
+      comm->error = ncclInternalError;
+      return true;
+    }
+    is_tried = true;
     return kind == kSend ? send() : kind == kReceive ? receive() : collect();
   }
 

@@ -192,6 +192,11 @@ export class Communicator implements Disposable {
     this.#run(() => this.#context.synchronize());
   }
 
+  /** Ends every wait under way here, and with it the group: members that wait for this rank fail. */
+  abort(): void {
+    this.#comm.abort();
+  }
+
   /** Orderly end: members that wait for this rank see it leave, not die. */
   close(): void {
     this.#comm[Symbol.dispose]();

@@ -73,6 +73,11 @@ export class GroupSet<A extends Axes> implements Disposable {
     return new GroupSet(Object.fromEntries(made) as Groups<A>);
   }
 
+  /** Ends every wait under way in any: what is left is to close. */
+  abort(): void {
+    for (const communicator of Object.values<Communicator>(this.groups)) communicator.abort();
+  }
+
   /** Closes all. */
   [Symbol.dispose](): void {
     for (const communicator of Object.values<Communicator>(this.groups)) communicator.close();

@@ -25,12 +25,20 @@ export async function runRank(
     await work(run);
     return 0;
   } catch (error) {
-    const failure = describeFailure(error);
-    // Status 2 promises that nothing was started.
-    if (failure.kind === "config" && run.place.step !== undefined) failure.kind = "failed";
-    await run.say({ ...failure, ...run.place });
+    await reportFailure(run, error);
     return 1;
   }
+}
+
+/**
+ * Tells the supervisor of an error, for which the first report counts. What holds on to a device or
+ * to other ranks is closed afterwards: that may take long.
+ */
+export async function reportFailure(run: RendezvousClient, error: unknown): Promise<void> {
+  const failure = describeFailure(error);
+  // Status 2 promises that nothing was started.
+  if (failure.kind === "config" && run.place.step !== undefined) failure.kind = "failed";
+  await run.say({ ...failure, ...run.place });
 }
 
 /** What the supervisor is told of an error. */

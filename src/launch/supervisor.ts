@@ -14,6 +14,8 @@ import { Rendezvous } from "./rendezvous.ts";
 
 /** After the first failure: time for the others to say what they saw, before they are ended. */
 const SETTLE_MS = 400;
+/** How long a rank that has told its error may take to close what it holds. */
+const CLOSE_MS = 3000;
 /** After SIGTERM: time until SIGKILL. */
 const TERM_MS = 1000;
 /** How long the words of a rank that has ended may be under way. */
@@ -159,7 +161,10 @@ class Run implements AsyncDisposable {
 
   #hear(rank: number, message: RankMessage): void {
     // The first error of a rank is its cause; it will end, which is what counts.
-    if (message.type === "error" && !this.#errors.has(rank)) this.#errors.set(rank, message);
+    if (message.type === "error" && !this.#errors.has(rank)) {
+      this.#errors.set(rank, message);
+      this.#after(CLOSE_MS, () => this.#ranks[rank].kill("SIGKILL"));
+    }
     try {
       this.#options.onMessage?.(rank, message);
     } catch (error) {

@@ -12,6 +12,7 @@ import { Arena, Pool, type Region, UNBOUNDED } from "../tensor/arena.ts";
 import type { Device } from "../tensor/device.ts";
 import type { FloatType } from "../tensor/dtype.ts";
 import type { Dropout } from "../tensor/ops/dropout.ts";
+import { placeFailure } from "../tensor/native_failure.ts";
 import { linearCrossEntropy } from "../tensor/ops/loss.ts";
 import { ParameterStore } from "../tensor/parameter.ts";
 import { streamSeed } from "../tensor/stream_seed.ts";
@@ -158,43 +159,57 @@ export class Stage {
     return this.spec.to === this.spec.model.layers.length;
   }
 
-  /** Runs the instructions of one step. */
+  /**
+   * Runs the instructions of one step.
+   *
+   * @throws {NativeError} Naming the instruction, its micro-batch and layer
+   */
   run(instructions: Iterable<Instruction>, io: StageIo): void {
     for (const instruction of instructions) {
-      switch (instruction.op) {
-        case "load":
-          this.#load(instruction.slot, instruction.micro, io);
-          break;
-        case "recvForward":
-          this.#receiveForward(this.#slot(instruction.slot), io);
-          break;
-        case "forward":
-          this.#runForward(this.#slot(instruction.slot));
-          break;
-        case "sendForward":
-          this.#sendForward(this.#slot(instruction.slot), io);
-          break;
-        case "recvBackward":
-          this.#receiveBackward(this.#slot(instruction.slot), io);
-          break;
-        case "backward":
-          this.#slot(instruction.slot).tape.backward("now");
-          break;
-        case "weightGrad":
-          this.#slot(instruction.slot).tape.weightPass();
-          break;
-        case "sendBackward":
-          this.#sendBackward(this.#slot(instruction.slot), io);
-          break;
-        case "reduceGrads":
-          for (const slot of this.#slots.values()) this.#finishTransfers(slot);
-          io.reduceGrads();
-          break;
-        case "step":
-          io.step();
-          break;
+      try {
+        this.#execute(instruction, io);
+      } catch (error) {
+        throw placeFailure(error, this.#placeOf(instruction));
       }
     }
+  }
+
+  #execute(instruction: Instruction, io: StageIo): void {
+    switch (instruction.op) {
+      case "load":
+        return this.#load(instruction.slot, instruction.micro, io);
+      case "recvForward":
+        return this.#receiveForward(this.#slot(instruction.slot), io);
+      case "forward":
+        return this.#runForward(this.#slot(instruction.slot));
+      case "sendForward":
+        return this.#sendForward(this.#slot(instruction.slot), io);
+      case "recvBackward":
+        return this.#receiveBackward(this.#slot(instruction.slot), io);
+      case "backward":
+        return this.#slot(instruction.slot).tape.backward("now");
+      case "weightGrad":
+        return this.#slot(instruction.slot).tape.weightPass();
+      case "sendBackward":
+        return this.#sendBackward(this.#slot(instruction.slot), io);
+      case "reduceGrads":
+        for (const slot of this.#slots.values()) this.#finishTransfers(slot);
+        return io.reduceGrads();
+      case "step":
+        return io.step();
+    }
+  }
+
+  /** "backward of micro-batch 2, layer 3". */
+  #placeOf(instruction: Instruction): string {
+    if (!("micro" in instruction)) {
+      const { from, to } = this.spec;
+      return `${instruction.op} of layers ${from} to ${to - 1}`;
+    }
+    const { op, micro, slot } = instruction;
+    const computes = op === "forward" || op === "backward" || op === "weightGrad";
+    const layer = computes ? this.#slots.get(slot)?.tape.layer : undefined;
+    return `${op} of micro-batch ${micro}` + (layer === undefined ? "" : `, layer ${layer}`);
   }
 
   /** Losses of the last step per micro-batch and row, [M, B*S]; undefined but on the last stage. */
@@ -270,6 +285,7 @@ export class Stage {
     });
     let h = slot.received;
     for (let layer = from; layer < to; layer++) {
+      tape.layer = layer;
       if (layer === 0) h = this.#forward.embed(run(0));
       else if (!h) throw new TypeError(`Cannot run layer ${layer} before its input was received`);
       else if (layer === last) this.#runHead(slot, h);

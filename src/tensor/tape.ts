@@ -21,6 +21,7 @@ export type TapeMode =
   | "inference";
 
 interface Node {
+  layer: number | undefined;
   output: Tensor;
   backward: (dy: Tensor) => void;
 }
@@ -47,9 +48,11 @@ export class Tape {
   readonly pool: Pool;
   /** Whether a backward will follow. */
   readonly mode: TapeMode;
+  /** The layer whose ops run, for messages; a backward pass sets it as it goes. */
+  layer: number | undefined;
   #nodes: Node[] = [];
   #gradients = new Map<Tensor, Tensor>();
-  #deferred: { run: () => void; keeps: Tensor[] }[] = [];
+  #deferred: { layer: number | undefined; run: () => void; keeps: Tensor[] }[] = [];
   #weightGradients: WeightGradients = "now";
   readonly #segments: Arena;
 
@@ -102,7 +105,7 @@ export class Tape {
 
   /** Remembers how the gradient of `output` flows back. Returns `output`. */
   record(output: Tensor, backward: (dy: Tensor) => void): Tensor {
-    if (this.mode === "train") this.#nodes.push({ output, backward });
+    if (this.mode === "train") this.#nodes.push({ layer: this.layer, output, backward });
     return output;
   }
 
@@ -159,7 +162,7 @@ export class Tape {
     if (this.#weightGradients === "now") return run();
     const held = keeps.filter((tensor) => this.pool.owns(tensor));
     for (const tensor of held) this.pool.retain(tensor);
-    this.#deferred.push({ run, keeps: held });
+    this.#deferred.push({ layer: this.layer, run, keeps: held });
   }
 
   /**
@@ -171,6 +174,7 @@ export class Tape {
     for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) {
       const dy = this.takeGradient(node.output);
       if (!dy) continue; // nothing after this op depends on its output
+      this.layer = node.layer;
       node.backward(dy);
       this.pool.release(dy);
     }
@@ -178,7 +182,8 @@ export class Tape {
 
   /** Computes the weight gradients that the backward pass left for later. */
   weightPass(): void {
-    for (const { run, keeps } of this.#deferred.splice(0)) {
+    for (const { layer, run, keeps } of this.#deferred.splice(0)) {
+      this.layer = layer;
       run();
       for (const tensor of keeps) this.pool.release(tensor);
     }

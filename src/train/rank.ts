@@ -2,18 +2,21 @@
 import { openModel } from "../checkpoint/model_source.ts";
 import { Communicator } from "../comm/communicator.ts";
 import { GroupSet } from "../comm/groups.ts";
+import { reportFailure } from "../comm/rank_run.ts";
 import type { RendezvousClient } from "../comm/rendezvous_client.ts";
 import { formatConfig } from "../config/describe.ts";
 import { parseConfig, type TrainConfig } from "../config/load.ts";
 import { allocateMicroBatch, loadMicroBatch } from "../data/micro_batch.ts";
 import { TokenDataset } from "../data/token_dataset.ts";
 import { initializeWeights, loadWeights } from "../models/load_weights.ts";
+import type { ModelDescription } from "../models/model.ts";
 import { LossScale, lossScaleRule } from "../optim/loss_scale.ts";
 import { learningRate, rateSpec } from "../optim/lr_schedule.ts";
 import { Stage } from "../pipeline/engine.ts";
 import { Topology } from "../pipeline/topology.ts";
 import { Transport } from "../pipeline/transport.ts";
 import { Device } from "../tensor/device.ts";
+import { namingTensors, TensorNames } from "../tensor/native_failure.ts";
 import { lossPolicy, makeOptimizer, planRank, programOf, stageSpec } from "./layout.ts";
 import { withCachedModel } from "./local_model.ts";
 import { describeConfigured, type RunPlan, samplerOf } from "./prepare.ts";
@@ -40,19 +43,19 @@ export async function trainRank(run: RendezvousClient, plan: RunPlan): Promise<v
   run.place = { stage: p };
 
   const model = describeConfigured(config);
-  const spec = stageSpec(config, model, plan.parts, p);
+  const names = new TensorNames();
   using device = Device.open({
     backend: plan.backend,
     index: plan.backend === "cpu" ? 0 : localRank,
     threads: config.threads || threads,
     attention: config.attention,
+    observe: (kernels) => namingTensors(kernels, names),
   });
   const context = device.context!;
   using groupSet = await GroupSet.connect(
     { pipe: config.stages, data: config.replicas },
     { context, rendezvous: run },
   );
-  const { world, pipe, data } = groupSet.groups;
   const isEnd = p === 0 || p === config.stages - 1;
   const isTied = model.layers[0].some(({ tied }) => tied !== undefined);
   using tied = config.stages > 1 && isEnd && isTied
@@ -64,9 +67,40 @@ export async function trainRank(run: RendezvousClient, plan: RunPlan): Promise<v
     })
     : undefined;
 
+  try {
+    const groups = { ...groupSet.groups, tied };
+    await trainStage(run, plan, { config, model, topology, device, names, groups });
+  } catch (error) {
+    await reportFailure(run, error);
+    groupSet.abort(); // this rank does not come any more
+    tied?.abort();
+    throw error;
+  }
+}
+
+/** What a rank has once it is connected. */
+interface Connected {
+  config: TrainConfig;
+  model: ModelDescription;
+  topology: Topology;
+  device: Device;
+  names: TensorNames;
+  groups: Record<"world" | "pipe" | "data", Communicator> & { tied: Communicator | undefined };
+}
+
+/** Loads the weights and trains. */
+async function trainStage(
+  run: RendezvousClient,
+  plan: RunPlan,
+  { config, model, topology, device, names, groups: { world, pipe, data, tied } }: Connected,
+): Promise<void> {
+  const { rank } = run.placement;
+  const [p, replica] = [topology.stage(rank), topology.replica(rank)];
+  const spec = stageSpec(config, model, plan.parts, p);
   await run.say({ type: "phase", name: "weights" });
   const memory = planRank(config, spec, p);
   const stage = new Stage(device, spec, memory);
+  names.add(stage.store.parameters);
   const optimizer = makeOptimizer(device, stage.store, config);
   const lossScale = config.dtype === "f16"
     ? new LossScale(lossScaleRule(config.fp16, config.compat))

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } f
 import { join } from "@std/path";
 import { stringify } from "@std/yaml";
 import { readTrainerState } from "../../src/checkpoint/trainer_state.ts";
+import { expectTidy, ranksOf } from "./left_behind.ts";
 import { llmpipe, readMetrics, ROOT, writeSamples } from "./run_training.ts";
 
 const INIT = join(ROOT, "tests/fixtures/training/llama/init");
@@ -63,24 +64,6 @@ async function withRun(
 
 const grid = (...dims: number[]) => ({ model_topo: { process_topology: { dims } } });
 
-/** Process ids of the ranks of a run, in the order of the ranks. */
-function ranksOf(savePath: string): number[] {
-  const found: [rank: number, pid: number][] = [];
-  for (const { name } of Deno.readDirSync("/proc")) {
-    if (!/^\d+$/.test(name)) continue;
-    try {
-      const read = (file: string) => Deno.readTextFileSync(`/proc/${name}/${file}`);
-      if (!read("cmdline").split("\0").includes(join(savePath, "run.json"))) continue;
-      if (/\) Z /.test(read("stat"))) continue;
-      const rank = read("environ").split("\0").find((word) => word.startsWith("RANK="));
-      found.push([Number(rank?.slice("RANK=".length)), Number(name)]);
-    } catch {
-      // it ended meanwhile
-    }
-  }
-  return found.sort(([a], [b]) => a - b).map(([, pid]) => pid);
-}
-
 async function until(what: string, condition: () => boolean): Promise<void> {
   for (const end = Date.now() + 30_000; !condition();) {
     assert(Date.now() < end, `waited 30 s until ${what}`);
@@ -90,16 +73,6 @@ async function until(what: string, condition: () => boolean): Promise<void> {
 
 const untilStep = (savePath: string, step: number) =>
   until(`step ${step} is done`, () => readMetrics(savePath).length >= step);
-
-/** Nothing is left that a run writes only for itself. */
-function expectTidy({ savePath, cacheDir }: Run): void {
-  assertEquals(ranksOf(savePath), []);
-  const temporary = (dir: string) =>
-    [...Deno.readDirSync(dir)].map(({ name }) => name)
-      .filter((name) => /tmp|\.lock$|\.old-/.test(name));
-  assertEquals(temporary(savePath), []);
-  assertEquals(temporary(join(cacheDir, "data")), []);
-}
 
 /** The checkpoint that `latest` names is whole. */
 function expectWhole(savePath: string): void {
