@@ -228,6 +228,37 @@ async function loss(context: Context, group: Communicator, plan: string): Promis
   group.synchronize();
 }
 
+/**
+ * What is computed after a send began ends although the receiver does not come yet: only then does
+ * rank 0 let it come. Both would wait for each other for ever if a send held up what follows it.
+ */
+async function overlap(
+  context: Context,
+  group: Communicator,
+  rendezvous: RendezvousClient,
+): Promise<void> {
+  const n = 1 << 20;
+  const x = block(context, new Float32Array(n).fill(3));
+  const signal = () => rendezvous.exchange("computed", new Uint8Array());
+  if (group.rank === 0) {
+    const sending = group.isend(x, 1, 0);
+    const y = block(context, new Float32Array(n));
+    const [begin, end] = [context.createEvent(), context.createEvent()];
+    context.recordEvent(begin);
+    context.fill(y.ptr, 5, n, 0);
+    context.recordEvent(end);
+    assert(context.secondsBetween(begin, end) >= 0); // waits for both, but for nothing else
+    await signal();
+    sending.wait();
+    context.fill(x.ptr, 0, n, 0); // after the wait, what was sent may be overwritten
+    assertEquals(read(context, y, new Float32Array(n))[n - 1], 5);
+  } else {
+    await signal();
+    group.recv(x, 0, 0);
+    assert(read(context, x, new Float32Array(n)).every((value) => value === 3));
+  }
+}
+
 function sizes(context: Context, group: Communicator): void {
   const x = block(context, new Uint8Array(group.rank === 0 ? 1000 : 4000));
   if (group.rank === 0) group.recv(x, 1, 5);
@@ -256,6 +287,7 @@ Deno.exit(
     });
     if (scenario === "collectives") collectives(context, group);
     else if (scenario === "transfers") transfers(context, group);
+    else if (scenario === "overlap") await overlap(context, group, rendezvous);
     else if (scenario === "sizes") sizes(context, group);
     else if (scenario === "orphan") {
       console.log(Deno.pid);

@@ -38,6 +38,11 @@ for (const streams of STREAMS) {
     });
   }
   Deno.test({
+    name: `what follows a send is computed before its receiver comes, ${streams} streams`,
+    ignore,
+    fn: async () => assertEquals((await play("overlap", 2, env)).text, ""),
+  });
+  Deno.test({
     name: `groups of NCCL along the axes of a grid talk at the same time, ${streams} streams`,
     ignore,
     fn: async () => assertEquals((await play("groups", 4, env)).text, ""),
