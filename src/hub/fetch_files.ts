@@ -37,7 +37,8 @@ export async function fetchFiles(
   { onProgress, signal }: FetchOptions = {},
 ): Promise<void> {
   const totalBytes = files.reduce((sum, { size }) => sum + size, 0);
-  const arrived = new Map<HubFile, number>();
+  // Told from the first word on, whichever file is the first to report
+  const arrived = new Map(files.map((file) => [file, file.size - cache.missingBytes(file)]));
   const report = (isWaiting: boolean) => {
     const bytes = [...arrived.values()].reduce((sum, one) => sum + one, 0);
     onProgress?.({ bytes, totalBytes, isWaiting });
