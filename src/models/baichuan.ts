@@ -1,16 +1,15 @@
 /** Baichuan 2: llama's block, and a head whose rows have length 1. @see arXiv:2309.10305 @module */
 import { ConfigError } from "../config/config_error.ts";
-import type { Device } from "../tensor/device.ts";
 import { swiglu } from "../tensor/ops/activation.ts";
 import { add } from "../tensor/ops/add.ts";
-import { attention, cachedAttention } from "../tensor/ops/attention.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import { linear } from "../tensor/ops/linear.ts";
 import { addRmsNorm, normalizeRows, rmsNorm } from "../tensor/ops/norm.ts";
 import { makeRopeTable, rope, type RopeTable } from "../tensor/ops/rope.ts";
 import type { ParameterSpec } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { alibiSlopes } from "./alibi.ts";
+import { uploadSlopes } from "./alibi.ts";
+import { attend } from "./attend.ts";
 import {
   type ModelConfig,
   readChoice,
@@ -20,6 +19,7 @@ import {
   requireFalse,
   requireMultiple,
 } from "./config_json.ts";
+import { normal, ones } from "./declare.ts";
 import type { Forward, ModelDescription } from "./model.ts";
 import { ropeFrequencies } from "./rope_frequencies.ts";
 
@@ -56,16 +56,9 @@ export function baichuan(config: ModelConfig): ModelDescription {
   requireFalse(config, "tie_word_embeddings");
   const topWeight = readNotNegative(config, "z_loss_weight", 0);
 
-  const matrix = (name: string, rows: number, columns: number): ParameterSpec => ({
-    name: `${name}.weight`,
-    shape: [rows, columns],
-    init: { kind: "normal", std },
-  });
-  const norm = (name: string): ParameterSpec => ({
-    name: `${name}.weight`,
-    shape: [D],
-    init: { kind: "ones" },
-  });
+  const matrix = (name: string, rows: number, columns: number) =>
+    normal(`${name}.weight`, rows, columns, std);
+  const norm = (name: string) => ones(`${name}.weight`, D);
   const table: ParameterSpec = {
     name: "embed_tokens.weight",
     shape: [V, D],
@@ -101,7 +94,7 @@ export function baichuan(config: ModelConfig): ModelDescription {
       forward(
         isRotary
           ? { angles: makeRopeTable(device, ropeFrequencies(config, K), positions) }
-          : { slopes: slopesOf(device, H) },
+          : { slopes: uploadSlopes(device, H) },
         { H, K, eps, paddingId },
       ),
   };
@@ -124,12 +117,6 @@ function requireSecondGeneration(config: ModelConfig): void {
   }
 }
 
-function slopesOf(device: Device, H: number): Tensor {
-  const slopes = device.tensor([H], "f32");
-  device.upload(slopes, alibiSlopes(H));
-  return slopes;
-}
-
 function forward(
   /** How a token knows where it is: turned by angles, or biased by distance. */
   { angles, slopes }: { angles?: RopeTable; slopes?: Tensor },
@@ -139,16 +126,15 @@ function forward(
     embed: ({ tape, weights, batch }) =>
       embedding(tape, batch.ids, weights.get("embed_tokens.weight"), paddingId),
 
-    block({ tape, weights, batch, cache }, h) {
-      const shape = { B: batch.B, H, G: H, K, ...(slopes ? { slopes } : {}) };
+    block(run, h) {
+      const { tape, weights, batch } = run;
+      const shape = { H, G: H, K, ...(slopes ? { slopes } : {}) };
       const x = rmsNorm(tape, h, weights.get("input_layernorm.weight"), eps);
       const packed = linear(tape, x, weights.get("self_attn.W_pack.weight"));
       const qkv = angles
         ? rope(tape, packed, batch.positions, angles, { heads: 2 * H, K, layout: "half" })
         : packed;
-      const o = cache
-        ? cachedAttention(tape, qkv, batch.span, shape, cache)
-        : attention(tape, qkv, batch.span, shape);
+      const o = attend(run, qkv, shape);
       const branch = linear(tape, o, weights.get("self_attn.o_proj.weight"));
       const scale = weights.get("post_attention_layernorm.weight");
       const [a, m] = addRmsNorm(tape, h, branch, scale, eps);

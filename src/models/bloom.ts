@@ -2,7 +2,6 @@
 import type { Device } from "../tensor/device.ts";
 import { gelu } from "../tensor/ops/activation.ts";
 import { add } from "../tensor/ops/add.ts";
-import { attention, cachedAttention } from "../tensor/ops/attention.ts";
 import { dropout } from "../tensor/ops/dropout.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import { linear } from "../tensor/ops/linear.ts";
@@ -10,7 +9,8 @@ import { addLayerNorm, layerNorm } from "../tensor/ops/norm.ts";
 import { splitHeads } from "../tensor/ops/split_heads.ts";
 import type { ParameterSpec } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { alibiSlopes } from "./alibi.ts";
+import { uploadSlopes } from "./alibi.ts";
+import { attend } from "./attend.ts";
 import {
   type ModelConfig,
   readBoolean,
@@ -19,6 +19,7 @@ import {
   readPositive,
   requireMultiple,
 } from "./config_json.ts";
+import { normal, ones, zeros } from "./declare.ts";
 import type { Forward, LayerRun, ModelDescription } from "./model.ts";
 
 /**
@@ -50,17 +51,15 @@ export function bloom(config: ModelConfig): ModelDescription {
   };
 
   const norm = (name: string): ParameterSpec[] => [
-    { name: `${name}.weight`, shape: [D], init: { kind: "ones" } },
-    { name: `${name}.bias`, shape: [D], init: { kind: "zeros" } },
+    ones(`${name}.weight`, D),
+    zeros(`${name}.bias`, D),
   ];
   const matrix = (name: string, rows: number, columns: number): ParameterSpec[] => [
-    { name: `${name}.weight`, shape: [rows, columns], init: { kind: "normal", std } },
-    { name: `${name}.bias`, shape: [rows], init: { kind: "zeros" } },
+    normal(`${name}.weight`, rows, columns, std),
+    zeros(`${name}.bias`, rows),
   ];
   const table: ParameterSpec = {
-    name: "word_embeddings.weight",
-    shape: [V, D],
-    init: { kind: "normal", std },
+    ...normal("word_embeddings.weight", V, D, std),
     ...(tied ? { tied: "embed" } : {}),
   };
   const block = [
@@ -98,8 +97,7 @@ function forward(
     drops: { hidden: number; attention: number };
   },
 ): Forward {
-  const slopes = device.tensor([H], "f32");
-  device.upload(slopes, alibiSlopes(H));
+  const slopes = uploadSlopes(device, H);
   const norm = ({ tape, weights }: LayerRun, name: string, x: Tensor) =>
     layerNorm(tape, x, weights.get(`${name}.weight`), weights.get(`${name}.bias`), eps);
   const addNorm = ({ tape, weights }: LayerRun, name: string, h: Tensor, x: Tensor) =>
@@ -115,14 +113,12 @@ function forward(
     },
 
     block(run, h) {
-      const { tape, batch, cache } = run;
+      const { tape } = run;
       const drop = run.dropout?.("attention", drops.attention);
-      const shape = { B: batch.B, H, G: H, K, slopes, layout: "blocks" as const, dropout: drop };
+      const shape = { H, G: H, K, slopes, layout: "blocks" as const, dropout: drop };
       const x = norm(run, "input_layernorm", h);
       const qkv = splitHeads(tape, dense(run, "self_attention.query_key_value", x), { H, K });
-      const o = cache
-        ? cachedAttention(tape, qkv, batch.span, shape, cache)
-        : attention(tape, qkv, batch.span, shape);
+      const o = attend(run, qkv, shape);
       const branch = output(run, "self_attention.dense", o);
       const residual = normalizedResidual ? x : h;
       const [a, m] = addNorm(run, "post_attention_layernorm", residual, branch);

@@ -2,14 +2,13 @@
 import type { Device } from "../tensor/device.ts";
 import { swiglu } from "../tensor/ops/activation.ts";
 import { add } from "../tensor/ops/add.ts";
-import { attention, cachedAttention } from "../tensor/ops/attention.ts";
 import { dropout } from "../tensor/ops/dropout.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import { linear } from "../tensor/ops/linear.ts";
 import { addRmsNorm, rmsNorm } from "../tensor/ops/norm.ts";
 import { makeRopeTable, rope } from "../tensor/ops/rope.ts";
-import type { ParameterSpec } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { attend } from "./attend.ts";
 import {
   type ModelConfig,
   readBoolean,
@@ -20,6 +19,7 @@ import {
   requireMultiple,
   requireValue,
 } from "./config_json.ts";
+import { normal, ones, zeros } from "./declare.ts";
 import type { Forward, ModelDescription } from "./model.ts";
 import { ropeFrequencies } from "./rope_frequencies.ts";
 
@@ -59,22 +59,15 @@ export function chatglm(config: ModelConfig): ModelDescription {
   requireFalse(config, "apply_residual_connection_post_layernorm");
   requireFalse(config, "tie_word_embeddings");
 
-  const matrix = (name: string, rows: number, columns: number): ParameterSpec => ({
-    name: `${name}.weight`,
-    shape: [rows, columns],
-    init: { kind: "normal", std: STD },
-  });
-  const norm = (name: string): ParameterSpec => ({
-    name: `${name}.weight`,
-    shape: [D],
-    init: { kind: "ones" },
-  });
+  const matrix = (name: string, rows: number, columns: number) =>
+    normal(`${name}.weight`, rows, columns, STD);
+  const norm = (name: string) => ones(`${name}.weight`, D);
   const qkv = "self_attention.query_key_value";
   const rows = (H + 2 * G) * K;
   const block = [
     norm("input_layernorm"),
     matrix(qkv, rows, D),
-    ...(qkvBias ? [{ name: `${qkv}.bias`, shape: [rows], init: { kind: "zeros" } } as const] : []),
+    ...(qkvBias ? [zeros(`${qkv}.bias`, rows)] : []),
     matrix("self_attention.dense", D, H * K),
     norm("post_attention_layernorm"),
     matrix("mlp.dense_h_to_4h", 2 * F, D),
@@ -118,7 +111,7 @@ function forward(
       embedding(tape, batch.ids, weights.get("word_embeddings.weight")),
 
     block(run, h) {
-      const { tape, weights, batch, cache } = run;
+      const { tape, weights, batch } = run;
       const output = (name: string, x: Tensor) =>
         dropout(
           tape,
@@ -126,7 +119,7 @@ function forward(
           run.dropout?.(name, drops.hidden),
         );
       const drop = run.dropout?.("attention", drops.attention);
-      const shape = { B: batch.B, H, G, K, dropout: drop };
+      const shape = { H, G, K, dropout: drop };
       const x = rmsNorm(tape, h, weights.get("input_layernorm.weight"), eps);
       const bias = qkvBias ? weights.get("self_attention.query_key_value.bias") : undefined;
       const qkv = rope(
@@ -136,9 +129,7 @@ function forward(
         angles,
         { heads: H + G, K, layout: "adjacent" },
       );
-      const o = cache
-        ? cachedAttention(tape, qkv, batch.span, shape, cache)
-        : attention(tape, qkv, batch.span, shape);
+      const o = attend(run, qkv, shape);
       const branch = output("self_attention.dense", o);
       const scale = weights.get("post_attention_layernorm.weight");
       const [a, m] = addRmsNorm(tape, h, branch, scale, eps);

@@ -2,13 +2,13 @@
 import type { Device } from "../tensor/device.ts";
 import { swiglu } from "../tensor/ops/activation.ts";
 import { add } from "../tensor/ops/add.ts";
-import { attention, cachedAttention } from "../tensor/ops/attention.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import { linear } from "../tensor/ops/linear.ts";
 import { addRmsNorm, rmsNorm } from "../tensor/ops/norm.ts";
 import { makeRopeTable, rope } from "../tensor/ops/rope.ts";
 import type { Initializer, ParameterSpec } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { attend } from "./attend.ts";
 import {
   type ModelConfig,
   readBoolean,
@@ -19,6 +19,7 @@ import {
   requireFalse,
   requireMultiple,
 } from "./config_json.ts";
+import { normal, ones, zeros } from "./declare.ts";
 import type { Forward, LayerRun, ModelDescription } from "./model.ts";
 import { ropeFrequencies } from "./rope_frequencies.ts";
 
@@ -93,17 +94,8 @@ export function llamaLike(
   requireFalse(config, "mlp_bias");
   const attentionDropout = readDropout(config, "attention_dropout");
 
-  const matrix = (name: string, rows: number, columns: number): ParameterSpec => ({
-    name,
-    shape: [rows, columns],
-    init: { kind: "normal", std },
-  });
-  const bias = (name: string, rows: number): ParameterSpec => ({
-    name,
-    shape: [rows],
-    init: { kind: "zeros" },
-  });
-  const norm = (name: string): ParameterSpec => ({ name, shape: [D], init: { kind: "ones" } });
+  const matrix = (name: string, rows: number, columns: number) => normal(name, rows, columns, std);
+  const norm = (name: string) => ones(name, D);
   const table = (init: Initializer): ParameterSpec => ({
     name: "embed_tokens.weight",
     shape: [V, D],
@@ -118,9 +110,9 @@ export function llamaLike(
     matrix("self_attn.v_proj.weight", G * K, D),
     ...(qkvBias
       ? [
-        bias("self_attn.q_proj.bias", H * K),
-        bias("self_attn.k_proj.bias", G * K),
-        bias("self_attn.v_proj.bias", G * K),
+        zeros("self_attn.q_proj.bias", H * K),
+        zeros("self_attn.k_proj.bias", G * K),
+        zeros("self_attn.v_proj.bias", G * K),
       ]
       : []),
     matrix("self_attn.o_proj.weight", D, H * K),
@@ -194,9 +186,9 @@ function forward(
       embedding(tape, batch.ids, weights.get("embed_tokens.weight"), paddingId),
 
     block(run, h) {
-      const { tape, weights, batch, cache } = run;
+      const { tape, weights, batch } = run;
       const dropout = run.dropout?.("attention", attentionDropout);
-      const shape = { B: batch.B, H, G, K, dropout };
+      const shape = { H, G, K, dropout };
       const x = rmsNorm(tape, h, weights.get("input_layernorm.weight"), eps);
       const projections = ["q", "k", "v"].map((name) => `self_attn.${name}_proj`);
       const fused = (kind: string) => weights.fused(...projections.map((name) => name + kind));
@@ -207,9 +199,7 @@ function forward(
         angles,
         { heads: H + G, K, layout: "half" },
       );
-      const o = cache
-        ? cachedAttention(tape, qkv, batch.span, shape, cache)
-        : attention(tape, qkv, batch.span, shape);
+      const o = attend(run, qkv, shape);
       const branch = linear(tape, o, weights.get("self_attn.o_proj.weight"));
       const scale = weights.get("post_attention_layernorm.weight");
       const [a, m] = addRmsNorm(tape, h, branch, scale, eps);
