@@ -54,9 +54,16 @@ export function openLibrary(backend: Backend): Library {
   }
   throw new NativeError(
     "EUNSUPPORTED",
-    `Cannot open the native library of backend ${backend} (build it with scripts/build_native):\n` +
+    `Cannot open the native library of backend ${backend} (build it with ${
+      scriptFor(backend)
+    }):\n` +
       failures.map((text) => `  ${text}`).join("\n"),
   );
+}
+
+function scriptFor(backend: Backend): string {
+  if (backend === "cpu") return "scripts/build_native";
+  return backend === "cuda" ? "scripts/cuda" : "scripts/build_emulated";
 }
 
 /** Where the library of a backend is looked for, in this order. */

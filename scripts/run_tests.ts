@@ -2,7 +2,8 @@
  * Runs every check of the project, one after another, and adds the results up: `scripts/test`.
  *
  * A check that prints `N passed` and `N failed` counts as that many, any other as one. A check that
- * cannot go on without a failed one is not run and counts as failed.
+ * cannot go on without a failed one is not run and counts as failed. One that ends with status 3 has
+ * said what it lacks on this machine, and counts as skipped.
  * @module
  */
 import { fromFileUrl } from "@std/path";
@@ -14,8 +15,12 @@ interface Check {
   needs?: string;
 }
 
+/** Exit status of a check that cannot be done on this machine. */
+const SKIPPED = 3;
+
 const CHECKS: Check[] = [
   { name: "native", command: ["scripts/build_native"] },
+  { name: "cuda", command: ["scripts/cuda"] },
   { name: "format", command: ["deno", "fmt", "--check"] },
   { name: "lint", command: ["deno", "lint"] },
   { name: "types", command: ["deno", "check"] },
@@ -37,18 +42,20 @@ for (const check of CHECKS) {
   }
   console.log(`\n== ${check.name}: ${check.command.join(" ")}`);
   const begin = performance.now();
-  const { success, text } = await run(check.command);
+  const { code, text } = await run(check.command);
+  const isSkipped = code === SKIPPED, success = code === 0 || isSkipped;
   const count = (word: string) =>
     [...text.matchAll(new RegExp(`(\\d+) ${word}\\b`, "g"))].reduce(
       (sum, m) => sum + Number(m[1]),
       0,
     );
   const [good, bad] = [count("passed"), count("failed")];
-  passes += good || Number(success);
+  passes += good || Number(code === 0);
   failures += success ? bad : Math.max(1, bad);
-  skips += count("ignored");
+  skips += count("ignored") + Number(isSkipped);
   if (!success) failed.add(check.name);
-  console.log(`== ${check.name}: ${success ? "ok" : "FAILED"}, ${seconds(begin)} s`);
+  const state = isSkipped ? "skipped" : success ? "ok" : "FAILED";
+  console.log(`== ${check.name}: ${state}, ${seconds(begin)} s`);
 }
 if (skips > 0) console.log(`\n${skips} skipped`);
 if (failed.size > 0) console.log(`\nFailed: ${[...failed].join(", ")}`);
@@ -60,7 +67,7 @@ function seconds(begin: number): string {
 }
 
 /** Runs a command, showing what it prints as it comes; the text that counts is its last lines. */
-async function run(command: string[]): Promise<{ success: boolean; text: string }> {
+async function run(command: string[]): Promise<{ code: number; text: string }> {
   const [program, ...args] = command;
   const child = new Deno.Command(program!, {
     args,
@@ -79,6 +86,6 @@ async function run(command: string[]): Promise<{ success: boolean; text: string 
       tail = (tail + text).slice(-500);
     }
   };
-  const [{ success }] = await Promise.all([child.status, show(child.stdout), show(child.stderr)]);
-  return { success, text: tail };
+  const [{ code }] = await Promise.all([child.status, show(child.stdout), show(child.stderr)]);
+  return { code, text: tail };
 }

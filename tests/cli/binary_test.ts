@@ -8,8 +8,9 @@ const PROGRAM = join(ROOT, "llmpipe");
 const isBuilt = await Deno.stat(PROGRAM).then(() => true, () => false);
 const ignore = !isBuilt;
 
-/** glibc and the library of gcc's exceptions, which Deno itself needs. */
-const OF_THE_SYSTEM = /^(ld-linux.*|lib(c|m|dl|pthread|rt|resolv|util|mvec|gcc_s))\.so/;
+/** glibc, the library of gcc's exceptions, which Deno itself needs, and NVIDIA's where it has any. */
+const OF_THE_SYSTEM =
+  /^(ld-linux.*|lib(c|m|dl|pthread|rt|resolv|util|mvec|gcc_s|cuda|cublas\w*|nccl|nvidia-.*))\.so/;
 
 Deno.test(
   { name: "the program starts 16 times at once with nothing around it", ignore },

@@ -1,0 +1,10 @@
+# require_exports(TARGET): the link fails when a function that llmpipe.h declares is not defined.
+function(require_exports target)
+  set(abi ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/llmpipe.h)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${abi})
+  file(STRINGS ${abi} declarations REGEX "^LP_API ")
+  foreach(declaration IN LISTS declarations)
+    string(REGEX REPLACE "^LP_API [a-z0-9_]+ \\*?(lp_[a-z0-9_]+)\\(.*" "\\1" name "${declaration}")
+    target_link_options(${target} PRIVATE "LINKER:--require-defined=${name}")
+  endforeach()
+endfunction()
