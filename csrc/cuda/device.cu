@@ -25,8 +25,8 @@ std::string why_no_devices(int *count) {
   int driver = 0;
   cudaDriverGetVersion(&driver);
   if (driver == 0)
-    return "no NVIDIA driver on this machine: libcuda.so.1 and the kernel module nvidia were "
-           "looked for";
+    return "this machine has no NVIDIA driver: libcuda.so.1 was looked for in LD_LIBRARY_PATH and "
+           "in the library folders of the system";
   const int needed = CUDART_VERSION / 1000 * 1000; // any minor version of a series will do
   if (driver < needed)
     return "the NVIDIA driver of this machine supports CUDA " + cuda_version(driver) +
@@ -53,13 +53,17 @@ std::string name_of(int device) {
   return properties.name;
 }
 
+// "NAME has compute capability 7.0: 8.0 or newer is needed"; empty for a device that can be used.
 std::string why_unsupported(int device) {
   const int sm = compute_capability(device);
   if (sm >= kLeastSm) return "";
-  return "device " + std::to_string(device) + " (" + name_of(device) + ") has compute capability " +
-         std::to_string(sm / 10) + "." + std::to_string(sm % 10) + ": " +
-         std::to_string(kLeastSm / 10) + "." + std::to_string(kLeastSm % 10) +
+  const auto version = [](int x) { return std::to_string(x / 10) + "." + std::to_string(x % 10); };
+  return name_of(device) + " has compute capability " + version(sm) + ": " + version(kLeastSm) +
          " or newer is needed";
+}
+
+void add_reason(std::string &reasons, const std::string &reason) {
+  if (reasons.find(reason) == std::string::npos) reasons += (reasons.empty() ? "" : "; ") + reason;
 }
 
 std::string describe_device(int device) {
@@ -149,7 +153,7 @@ lp_status lp_describe(char *text, size_t capacity) {
     for (int i = 0; i < count; i++) {
       const std::string why = why_unsupported(i);
       if (!why.empty())
-        reason += (reason.empty() ? "" : "; ") + why;
+        add_reason(reason, why); // once for all devices of a kind
       else
         devices += (devices.empty() ? "" : ", ") + describe_device(i);
     }
@@ -157,8 +161,8 @@ lp_status lp_describe(char *text, size_t capacity) {
     for (const LibraryState &library : describe_libraries()) {
       if (library.problem.empty())
         libraries += ", " + json_text(library.name) + ": " + json_text(library.version);
-      else if (count > 0)
-        reason += (reason.empty() ? "" : "; ") + library.problem;
+      else if (!devices.empty())
+        add_reason(reason, library.problem);
     }
     std::string json = "{\"backend\": \"cuda\", \"libraries\": {" + libraries + "}";
     json += ", \"devices\": [" + devices + "]";
@@ -176,7 +180,7 @@ lp_status lp_ctx_create(int32_t device, int32_t threads, lp_ctx **out) {
     if (!no_devices.empty()) fail(LP_EDEVICE, "%s", no_devices.c_str());
     LP_CHECK(device >= 0 && device < count, "device must be in [0, %d), found %d", count, device);
     const std::string unsupported = why_unsupported(device);
-    if (!unsupported.empty()) fail(LP_EUNSUPPORTED, "%s", unsupported.c_str());
+    if (!unsupported.empty()) fail(LP_EUNSUPPORTED, "device %d, %s", device, unsupported.c_str());
     check(cudaSetDevice(device), "cudaSetDevice");
     auto *ctx = new lp_ctx;
     ctx->device = device;

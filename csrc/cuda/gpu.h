@@ -16,6 +16,7 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 #include <dlfcn.h>
+#include <link.h>
 #else
 #include "emu/cuda_emu.h"
 #include "emu/library.h"
@@ -61,6 +62,10 @@ template <class... P> cudaError_t gpu_launch(const char *, void (*kernel)(P...),
 inline void *gpu_open_library(const char *name) { return dlopen(name, RTLD_NOW | RTLD_LOCAL); }
 inline void *gpu_find_symbol(void *library, const char *name) { return dlsym(library, name); }
 inline const char *gpu_library_error() { return dlerror(); }
+inline const char *gpu_library_path(void *library) {
+  link_map *map = nullptr;
+  return dlinfo(library, RTLD_DI_LINKMAP, &map) == 0 ? map->l_name : "the one that was found";
+}
 
 // 4, 8 or 16 bytes as one access; both addresses are multiples of that.
 template <int bytes> GPU_DEV void gpu_copy(void *dst, const void *src) {
@@ -141,6 +146,7 @@ inline void *gpu_find_symbol(void *library, const char *name) {
   return emu::find_symbol(library, name);
 }
 inline const char *gpu_library_error() { return emu::library_error(); }
+inline const char *gpu_library_path(void *library) { return emu::library_path(library); }
 
 template <int bytes> GPU_DEV void gpu_copy(void *dst, const void *src) {
   typedef char Vector __attribute__((vector_size(bytes), may_alias));

@@ -10,7 +10,7 @@ constexpr int kLeastNccl = 21800; // of ncclConfig_t as it is used here
 constexpr const char *kToolkit = "/usr/local/cuda/lib64/";
 
 // The first of `files` that opens. The loader searches LD_LIBRARY_PATH and the folders of the
-// system; DT_RUNPATH adds the folder of this library.
+// system; the DT_RUNPATH of this library, $ORIGIN, adds the folder that it lies in.
 void *open_library(const char *title, std::initializer_list<const char *> files) {
   std::string names, reasons;
   for (const char *file : files) {
@@ -31,7 +31,7 @@ void *open_library(const char *title, std::initializer_list<const char *> files)
 template <class F> void find(void *library, const char *title, const char *name, F &function) {
   function = reinterpret_cast<F>(gpu_find_symbol(library, name));
   if (function != nullptr) return;
-  fail(LP_EUNSUPPORTED, "%s is too old: it has no %s", title, name);
+  fail(LP_EUNSUPPORTED, "%s is too old: %s has no %s", title, gpu_library_path(library), name);
 }
 
 CublasLt open_cublaslt() {
@@ -69,8 +69,8 @@ Nccl open_nccl() {
   int version = 0;
   nccl.get_version(&version);
   if (version < kLeastNccl)
-    fail(LP_EUNSUPPORTED, "NCCL is too old: %s or newer is needed, found %s",
-         nccl_version(kLeastNccl).c_str(), nccl_version(version).c_str());
+    fail(LP_EUNSUPPORTED, "NCCL is too old: %s or newer is needed, %s is %s",
+         nccl_version(kLeastNccl).c_str(), gpu_library_path(from), nccl_version(version).c_str());
   find(from, kTitle, "ncclGetErrorString", nccl.get_error_string);
   find(from, kTitle, "ncclGetLastError", nccl.get_last_error);
   find(from, kTitle, "ncclGetUniqueId", nccl.get_unique_id);

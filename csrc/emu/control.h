@@ -1,11 +1,13 @@
 // How the emulation runs, and what it counted. Tests set it through the exported functions of
 // control.cpp; the environment gives the values at the start:
 //   LLMPIPE_EMU_ORDER     order of threads and blocks: 0 as numbered, -1 reversed, above 0 random
-//   LLMPIPE_EMU_STREAMS   "deferred": work runs only when something waits for it, streams
-//   interleaved LLMPIPE_EMU_SM        compute capability times 10, 80 when not given
+//   LLMPIPE_EMU_STREAMS   "deferred": work runs only when something waits for it, interleaved
+//   LLMPIPE_EMU_SM        compute capability times 10, 80 when not given
 //   LLMPIPE_EMU_DEVICES   number of devices, 8 when not given
 //   LLMPIPE_EMU_DRIVER    version of the driver as cudaDriverGetVersion gives it; 0: none
-//   LLMPIPE_EMU_MISSING   libraries that cannot be opened: "cublasLt", "nccl" or both with a comma
+//   LLMPIPE_EMU_NCCL      version of NCCL as ncclGetVersion gives it
+//   LLMPIPE_EMU_MISSING   what is not there, with commas: libraries ("cublasLt", "nccl"), functions
+//   LLMPIPE_EMU_SKIP      name of a kernel whose launches do nothing
 //   LLMPIPE_EMU_FAIL      [async ]NAME:COUNT[@DEVICE]: the COUNTth call or launch of that name fails.
 //                         NAME is that of a kernel, cudaMalloc, cudaMemcpyAsync, cublasLtMatmul or a
 //                         collective or transfer of NCCL. With "async", what a kernel or a call of
@@ -25,8 +27,8 @@ namespace emu {
 struct Options {
   std::atomic<int> order;
   std::atomic<bool> deferred;
-  int sm, devices, driver, memory_mib, timeout_seconds;
-  std::string missing;
+  int sm, devices, driver, nccl, memory_mib, timeout_seconds;
+  std::string missing, skipped;
 };
 Options &options();
 size_t shared_limit(); // bytes of dynamic shared memory that a block may ask for

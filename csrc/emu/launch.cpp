@@ -111,6 +111,7 @@ void run_grid(dim3 grid, dim3 size, size_t shared_bytes, const std::function<voi
               const char *name) {
   if (is_injected(name, When::later))
     throw Fault("kernel " + std::string(name) + ": an illegal memory access was encountered");
+  if (options().skipped == name) return;
   const int order = options().order;
   const uint64_t total = (uint64_t)grid.x * grid.y * grid.z;
   counters.launches++;

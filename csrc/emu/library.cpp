@@ -13,11 +13,13 @@ std::vector<Symbols *> &libraries() {
 }
 std::string error;
 
+// Whether LLMPIPE_EMU_MISSING names a function, or the file of a library ("nccl": libnccl.so.2).
 bool is_missing(const std::string &name) {
   const std::string &missing = options().missing;
   for (size_t begin = 0; begin < missing.size();) {
     const size_t comma = std::min(missing.find(',', begin), missing.size());
-    if (name.find(missing.substr(begin, comma - begin)) != std::string::npos) return true;
+    const std::string word = missing.substr(begin, comma - begin);
+    if (name == word || name.rfind("lib" + word + ".so", 0) == 0) return true;
     begin = comma + 1;
   }
   return false;
@@ -39,11 +41,13 @@ void *open_library(const char *name) {
 void *find_symbol(void *library, const char *name) {
   const auto &functions = static_cast<Symbols *>(library)->functions;
   const auto found = functions.find(name);
-  if (found != functions.end()) return found->second;
+  if (found != functions.end() && !is_missing(name)) return found->second;
   error = std::string("undefined symbol: ") + name;
   return nullptr;
 }
 
 const char *library_error() { return error.c_str(); }
+
+const char *library_path(void *library) { return static_cast<Symbols *>(library)->name.c_str(); }
 
 } // namespace emu

@@ -7,10 +7,11 @@
 
 namespace emu {
 
-// Null, with library_error(), for a name that is none of them or that LLMPIPE_EMU_MISSING names.
+// Null, with library_error(), for a name that is none of theirs or that LLMPIPE_EMU_MISSING names.
 void *open_library(const char *name);
 void *find_symbol(void *library, const char *name);
 const char *library_error();
+const char *library_path(void *library);
 
 // Declares the functions of a library; one static object per library.
 struct Symbols {

@@ -322,7 +322,7 @@ bool join(ncclComm_t comm) {
 extern "C" {
 
 ncclResult_t ncclGetVersion(int *version) {
-  *version = 22707;
+  *version = emu::options().nccl;
   return ncclSuccess;
 }
 

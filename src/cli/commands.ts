@@ -26,7 +26,8 @@ export const COMMANDS: readonly Command[] = [
   --set KEY=VALUE   Overrides a key, such as optimizer.params.lr=1e-4; may be given more than once
   --resume auto     Goes on from the newest complete checkpoint of save_path, if there is one
   --resume DIR      Goes on from this checkpoint
-  --device NAME     Overrides the key device
+  --device NAME     Overrides the key device; cuda has been tested on an emulation only, so far:
+                    see llmpipe doctor --gpu-selftest
 
 Writes metrics.jsonl, checkpoints and checkpoint_final into save_path.`,
     load: async (args) => (await import("./train.ts")).train(args),
@@ -156,8 +157,14 @@ clean_up_tokenization_spaces says.`,
   {
     name: "doctor",
     summary: "Says what works on this machine and why the rest does not",
-    usage: [""],
-    details: "Exit status 1 when something that every run needs does not work.",
+    usage: ["[--device auto|cpu|cuda] [--gpu-selftest]"],
+    details: `
+  --device NAME    cpu or cuda: exit status 1 when that backend does not work
+  --gpu-selftest   Instead, compares every kernel on every GPU with the CPU at sizes where kernels go
+                   wrong, and prints how fast it is beside the GPU's measured peaks
+
+Exit status 1 when something that every run needs does not work, or a kernel's numbers are wrong; 2
+when --gpu-selftest finds no GPU that can be used.`,
     load: async (args) => (await import("./doctor.ts")).doctor(args),
   },
   {

@@ -13,19 +13,25 @@ import {
 import { formatBytes } from "../monitor/format_bytes.ts";
 import { inspectCache } from "../hub/describe_cache.ts";
 import { describeBackends } from "../tensor/describe_backends.ts";
-import { readFlags } from "./flags.ts";
+import { deviceChoice, readFlags, toggle } from "./flags.ts";
 import { libraryFolder, packedHome } from "./program.ts";
+import { UsageError } from "./usage_error.ts";
 import { versionText } from "./version.ts";
 
 /**
- * Prints what works on this machine and why the rest does not.
+ * Prints what works on this machine and why the rest does not; or tests the kernels of its GPUs.
  *
- * @returns 1 when something that every run needs does not work
+ * @returns 1 when something that every run needs, or the device that was asked for, does not work
  */
 export async function doctor(args: string[]): Promise<number> {
-  readFlags(args, {});
+  const flags = readFlags(args, { "device": deviceChoice, "gpu-selftest": toggle });
+  if (flags["gpu-selftest"]) {
+    if (flags.device === "cpu") throw new UsageError("--gpu-selftest needs a GPU: --device is cpu");
+    const { selftest } = await import("./gpu_selftest.ts");
+    return selftest(flags.device === undefined || flags.device === "auto" ? "cuda" : flags.device);
+  }
   const home = packedHome();
-  const backends = describeBackends();
+  const backends = describeBackends(flags.device);
   const sections: [string, Finding[]][] = [
     ["Machine", [describeProcessor(), describeMemory(), describeHugePages()]],
     ["Backends", backends],

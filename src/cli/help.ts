@@ -6,7 +6,7 @@ export function programHelp(): string {
   const visible = COMMANDS.filter((command) => !command.hidden);
   const width = Math.max(...visible.map((command) => command.name.length));
   const rows = visible.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
-  return `llmpipe trains language models with pipeline parallelism, on CPUs, without Python
+  return `llmpipe trains language models with pipeline parallelism, on CPUs and GPUs, without Python
 
 Usage: llmpipe COMMAND [OPTIONS]
 

@@ -4,17 +4,19 @@ import { describeBackend } from "../../ffi/context.ts";
 import { type Backend, libraryPaths } from "../../ffi/library.ts";
 import { formatBytes } from "../monitor/format_bytes.ts";
 import type { Finding } from "../monitor/machine.ts";
+import type { DeviceChoice } from "./choose_backend.ts";
 
-/** The CPU backend, which every program has, and CUDA. */
-export function describeBackends(): Finding[] {
+/** The CPU backend, which every program has, and CUDA; or the one that has to work. */
+export function describeBackends(choice: DeviceChoice = "auto"): Finding[] {
+  if (choice !== "auto") return [describe(choice, "fails")];
   return [describe("cpu", "fails"), describe("cuda", "absent")];
 }
 
 /** `otherwise`: what it means when the backend does not work. */
 function describe(backend: Backend, otherwise: "absent" | "fails"): Finding {
   const file = libraryPaths(backend).find((path) => existsSync(path));
-  if (file === undefined && otherwise === "absent") {
-    return { name: backend, state: "absent", text: "not in this program" };
+  if (file === undefined && backend !== "cpu") {
+    return { name: backend, state: otherwise, text: "not in this program" };
   }
   try {
     const { isa, libraries, devices, reason } = describeBackend(backend);
