@@ -66,6 +66,19 @@ Deno.test({ name: "the program loads no library of the system but glibc", ignore
   assertEquals(foreign, []);
 });
 
+Deno.test({ name: "every backend that the program names opens", ignore }, async () => {
+  await using folder = new TemporaryFolder();
+  const env = { LLMPIPE_CACHE_DIR: join(folder.path, "cache") };
+  const { stdout: version } = await start(PROGRAM, ["--version"], { env });
+  const backends = /^backends (.*)$/m.exec(version)![1].split(", ");
+  assert(backends.includes("cpu"), version);
+  const { stdout } = await start(PROGRAM, ["doctor"], { env, cwd: folder.path });
+  for (const backend of backends) {
+    const [, text] = new RegExp(`^ {2}(?:ok|absent) +${backend} +(.*)$`, "m").exec(stdout) ?? [];
+    assertStringIncludes(text ?? stdout, `lib/libllmpipe_${backend}.so`);
+  }
+});
+
 Deno.test({ name: "doctor finds the CPU backend in the program", ignore }, async () => {
   await using folder = new TemporaryFolder();
   const env = { LLMPIPE_CACHE_DIR: join(folder.path, "cache") };
