@@ -49,6 +49,7 @@ export function baichuan(config: ModelConfig): ModelDescription {
   const isRotary = (config.max_position_embeddings ?? undefined) !== undefined;
   if (isRotary) requireMultiple("hidden_size / num_attention_heads", K, 2); // rope turns pairs
   else readInteger(config, "model_max_length");
+  const frequencies = isRotary ? ropeFrequencies(config, K) : undefined;
   const eps = readPositive(config, "rms_norm_eps", 1e-6);
   const std = readPositive(config, "initializer_range", 0.02);
   const paddingId = readInteger(config, "pad_token_id", { min: -1, fallback: -1 });
@@ -92,8 +93,8 @@ export function baichuan(config: ModelConfig): ModelDescription {
     ],
     forward: (device, positions) =>
       forward(
-        isRotary
-          ? { angles: makeRopeTable(device, ropeFrequencies(config, K), positions) }
+        frequencies
+          ? { angles: makeRopeTable(device, frequencies, positions) }
           : { slopes: uploadSlopes(device, H) },
         { H, K, eps, paddingId },
       ),

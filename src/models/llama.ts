@@ -93,6 +93,7 @@ export function llamaLike(
   requireFalse(config, "attention_bias");
   requireFalse(config, "mlp_bias");
   const attentionDropout = readDropout(config, "attention_dropout");
+  const frequencies = ropeFrequencies(config, K);
 
   const matrix = (name: string, rows: number, columns: number) => normal(name, rows, columns, std);
   const norm = (name: string) => ones(name, D);
@@ -137,7 +138,7 @@ export function llamaLike(
       [norm("norm.weight"), tied ? embed : table(start)],
     ],
     forward: (device, positions) =>
-      forward(device, positions, ropeFrequencies(config, K), {
+      forward(device, positions, frequencies, {
         H,
         G,
         K,

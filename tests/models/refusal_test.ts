@@ -8,6 +8,8 @@ import { ROOT } from "../train/run_training.ts";
 
 const CASES: [model: string, changes: Record<string, unknown>, message: string][] = [
   ["llama_gqa/hf", { attention_dropout: 1 }, "attention_dropout must be a number in [0, 1)"],
+  ["llama_gqa/hf", { rope_scaling: { type: "yarn", factor: 2 } }, 'type must be "default" or'],
+  ["baichuan2/hf", { rope_scaling: { type: "dynamic" } }, 'type must be "default" or'],
   ["bloom/hf", { hidden_dropout: -0.1 }, "hidden_dropout must be a number in [0, 1)"],
   ["bloom/hf", { attention_dropout: 1 }, "attention_dropout must be a number in [0, 1)"],
   ["bloom/hf", { n_head: 5 }, "hidden_size must be a multiple of n_head = 5"],
