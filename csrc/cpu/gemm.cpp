@@ -98,9 +98,8 @@ std::unique_ptr<Primitive> make(const dnnl::engine &engine, const Product &p) {
   }
 }
 
-// False, and nothing was done, when there is no such kernel for this product.
-bool multiply_by_brgemm(lp_ctx *ctx, const Product &product, const void *A, const void *B,
-                        void *C) {
+// The kernel for a product, made when it is asked for first; null when there is none.
+Primitive *find(lp_ctx *ctx, const Product &product) {
   if (!ctx->gemm) ctx->gemm.reset(new Gemm);
   Gemm &gemm = *ctx->gemm;
   auto found = gemm.primitives.find(product);
@@ -108,18 +107,25 @@ bool multiply_by_brgemm(lp_ctx *ctx, const Product &product, const void *A, cons
     if (gemm.primitives.size() >= kMostPrimitives) gemm.primitives.clear();
     found = gemm.primitives.emplace(product, make(gemm.engine, product)).first;
   }
-  Primitive *primitive = found->second.get();
+  return found->second.get();
+}
+
+// False, and nothing was done, when there is no such kernel for this product.
+bool multiply_by_brgemm(lp_ctx *ctx, const Product &product, const void *A, const void *B,
+                        void *C) {
+  Primitive *primitive = find(ctx, product);
   if (primitive == nullptr) return false;
   primitive->a.set_data_handle(const_cast<void *>(A));
   primitive->b.set_data_handle(const_cast<void *>(B));
   primitive->c.set_data_handle(C);
   primitive->scratchpad.set_data_handle(
       primitive->scratchpad_bytes ? ctx->scratchpad.get(primitive->scratchpad_bytes) : nullptr);
-  primitive->matmul.execute(gemm.stream, {{DNNL_ARG_SRC, primitive->a},
-                                          {DNNL_ARG_WEIGHTS, primitive->b},
-                                          {DNNL_ARG_DST, primitive->c},
-                                          {DNNL_ARG_SCRATCHPAD, primitive->scratchpad}});
-  gemm.stream.wait();
+  dnnl::stream &stream = ctx->gemm->stream;
+  primitive->matmul.execute(stream, {{DNNL_ARG_SRC, primitive->a},
+                                     {DNNL_ARG_WEIGHTS, primitive->b},
+                                     {DNNL_ARG_DST, primitive->c},
+                                     {DNNL_ARG_SCRATCHPAD, primitive->scratchpad}});
+  stream.wait();
   return true;
 }
 
@@ -155,6 +161,7 @@ bool multiply_transposed(lp_ctx *ctx, const Product &p, const void *A, const voi
     panel.trans_a = 0;
     panel.rows = std::min(most, p.rows - row);
     panel.lda = p.inner;
+    if (find(ctx, panel) == nullptr) return false; // the first one tells, before it is copied
     if (in_bytes == 4)
       transpose_panel(static_cast<const uint32_t *>(A) + row, p, panel.rows,
                       static_cast<uint32_t *>(memory));
@@ -162,7 +169,7 @@ bool multiply_transposed(lp_ctx *ctx, const Product &p, const void *A, const voi
       transpose_panel(static_cast<const uint16_t *>(A) + row, p, panel.rows,
                       static_cast<uint16_t *>(memory));
     void *to = static_cast<char *>(C) + (size_t)row * p.ldc * out_bytes;
-    if (!multiply_by_brgemm(ctx, panel, memory, B, to)) return false; // the first one tells
+    multiply_by_brgemm(ctx, panel, memory, B, to);
   }
   return true;
 }
