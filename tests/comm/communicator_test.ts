@@ -48,9 +48,10 @@ for (const scenario of ["kill-idle", "kill-mid"]) {
     const { status, text, seconds } = await play(scenario, 3);
     assertEquals(status, 1);
     assertLess(seconds, 5);
+    // Of rank 1 or of rank 2, which went because of it: on a busy machine either is heard first
     assertMatch(
       text,
-      /Rank 0 \(stage 0\) ended as well: Group "world" of ranks \[0, 1, 2\]: .*rank 1 is gone/,
+      /Rank 0 \(stage 0\) ended as well: Group "world" of ranks \[0, 1, 2\]: .*rank [12] is gone/,
     );
     assertMatch(text, /Rank 2 \(stage 2\) ended as well: .*is gone/);
     assertMatch(text.split("\n").at(-1)!, /Rank 1 failed: it was killed by SIGKILL/);
