@@ -2,7 +2,9 @@
 //
 // C is cut into tiles, and the sum of a tile into parts, by the sizes of the product alone; one
 // thread does a tile from beginning to end. So the result does not depend on the number of threads.
-// Operands of 16 bits are widened part by part, while they are in cache.
+// Operands of 16 bits are widened part by part, while they are in cache. So are copied those that
+// sgemm would read down columns: widths of models are powers of two, and such strides share few sets
+// of the cache.
 #include <dnnl.h>
 
 #include <algorithm>
@@ -10,6 +12,7 @@
 
 #include "cpu/dtype.h"
 #include "cpu/gemm.h"
+#include "cpu/transpose.h"
 
 namespace lp {
 
@@ -36,18 +39,37 @@ struct Operand {
   int stride;
 };
 
-// Rows r.. of height `rows`, columns c.. of width `cols`, of the matrix at `base` as it is stored.
+// Rows r.. of height `rows`, columns c.. of width `cols`, of the matrix at `base`, side by side.
 template <class T>
-Operand panel(const T *base, int stride, int r, int c, int rows, int cols, float *memory) {
+Operand copied(const T *base, int stride, int r, int c, int rows, int cols, float *memory) {
   const T *from = base + (size_t)r * stride + c;
+  for (int i = 0; i < rows; i++)
+    load_row(from + (size_t)i * stride, memory + (size_t)i * cols, (size_t)cols);
+  return {memory, cols};
+}
+
+// The same where sgemm reads along rows: f32 stays where it is.
+template <class T>
+Operand along(const T *base, int stride, int r, int c, int rows, int cols, float *memory) {
   if constexpr (sizeof(T) == sizeof(float)) {
     (void)rows, (void)cols, (void)memory;
-    return {from, stride};
+    return {base + (size_t)r * stride + c, stride};
   } else {
-    for (int i = 0; i < rows; i++)
-      load_row(from + (size_t)i * stride, memory + (size_t)i * cols, (size_t)cols);
-    return {memory, cols};
+    return copied(base, stride, r, c, rows, cols, memory);
   }
+}
+
+// The transpose of rows r.. and columns c.. as [cols, rows].
+template <class T>
+Operand turned(const T *base, int stride, int r, int c, int rows, int cols, float *memory) {
+  constexpr int kPart = 16; // rows that are widened at a time
+  float wide[kPart * kTile];
+  for (int i = 0; i < rows; i += kPart) {
+    const int height = std::min(kPart, rows - i);
+    const Operand part = along(base, stride, r + i, c, height, cols, wide);
+    transpose(part.data, (size_t)part.stride, memory + i, (size_t)rows, height, cols);
+  }
+  return {memory, rows};
 }
 
 template <class In, class Out>
@@ -61,13 +83,13 @@ bool multiply_tile(const Product &p, const Tile &t, const In *A, const In *B, Ou
   else sums = panels.c, stride = t.cols;
   for (int k = 0; k < p.inner; k += kInner) {
     const int n = std::min(kInner, p.inner - k);
-    const Operand a = p.trans_a ? panel(A, p.lda, k, t.row, n, t.rows, panels.a)
-                                : panel(A, p.lda, t.row, k, t.rows, n, panels.a);
-    const Operand b = p.trans_b ? panel(B, p.ldb, t.col, k, t.cols, n, panels.b)
-                                : panel(B, p.ldb, k, t.col, n, t.cols, panels.b);
+    const Operand a = p.trans_a ? turned(A, p.lda, k, t.row, n, t.rows, panels.a)
+                                : along(A, p.lda, t.row, k, t.rows, n, panels.a);
+    const Operand b = p.trans_b ? along(B, p.ldb, t.col, k, t.cols, n, panels.b)
+                                : copied(B, p.ldb, k, t.col, n, t.cols, panels.b);
     const float beta = k > 0 ? 1 : direct ? p.beta : 0;
-    if (dnnl_sgemm(p.trans_a ? 'T' : 'N', p.trans_b ? 'T' : 'N', t.rows, t.cols, n, p.alpha, a.data,
-                   a.stride, b.data, b.stride, beta, sums, stride) != dnnl_success)
+    if (dnnl_sgemm('N', p.trans_b ? 'T' : 'N', t.rows, t.cols, n, p.alpha, a.data, a.stride, b.data,
+                   b.stride, beta, sums, stride) != dnnl_success)
       return false;
   }
   if constexpr (!direct) {

@@ -36,6 +36,11 @@ inline void transpose_square(const uint32_t *src, size_t from, uint32_t *dst, si
   for (int i = 0; i < 4; i++) memcpy(dst + i * to, &col[i], sizeof(Two));
 }
 
+inline void transpose_square(const float *src, size_t from, float *dst, size_t to) {
+  transpose_square(reinterpret_cast<const uint32_t *>(src), from, // which only copies bytes
+                   reinterpret_cast<uint32_t *>(dst), to);
+}
+
 // The same for 8 by 8 elements of 16 bits.
 inline void transpose_square(const uint16_t *src, size_t from, uint16_t *dst, size_t to) {
   Eight row[8];
