@@ -51,7 +51,8 @@ Options &options() {
       number("LLMPIPE_EMU_SM", 80),        number("LLMPIPE_EMU_DEVICES", 8),
       number("LLMPIPE_EMU_DRIVER", 13000), number("LLMPIPE_EMU_NCCL", 22707),
       number("LLMPIPE_EMU_MEMORY", 4096),  number("LLMPIPE_EMU_TIMEOUT", 60),
-      text("LLMPIPE_EMU_MISSING"),         text("LLMPIPE_EMU_SKIP")};
+      text("LLMPIPE_EMU_MISSING"),         text("LLMPIPE_EMU_SKIP"),
+      number("LLMPIPE_EMU_GUARD", 0) != 0};
   return options;
 }
 

@@ -13,6 +13,7 @@
 //                         collective or transfer of NCCL. With "async", what a kernel or a call of
 //                         NCCL does later fails: the device is lost, or the communicator is
 //   LLMPIPE_EMU_MEMORY    MiB of a device, 4096 when not given
+//   LLMPIPE_EMU_GUARD     1: host code that reads or writes device memory crashes
 //   LLMPIPE_EMU_TIMEOUT   seconds without progress of a stream after which the device is lost
 #ifndef LLMPIPE_EMU_CONTROL_H
 #define LLMPIPE_EMU_CONTROL_H
@@ -29,6 +30,7 @@ struct Options {
   std::atomic<bool> deferred;
   int sm, devices, driver, nccl, memory_mib, timeout_seconds;
   std::string missing, skipped;
+  bool guard;
 };
 Options &options();
 size_t shared_limit(); // bytes of dynamic shared memory that a block may ask for

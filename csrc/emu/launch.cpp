@@ -9,6 +9,7 @@
 #include "emu/race.h"
 #include "emu/runtime.h"
 #include "emu/sanitizer.h"
+#include "emu/sectors.h"
 
 namespace emu {
 
@@ -135,6 +136,7 @@ void run_grid(dim3 grid, dim3 size, size_t shared_bytes, const std::function<voi
                    (unsigned)(i / ((uint64_t)grid.x * grid.y))};
     for (Fiber &fiber : block.fibers) fiber.thread.bid = id;
     block.run();
+    sectors::end_block();
     if (!is_canary_alive(block))
       block.fault = "a thread wrote past the " + std::to_string(shared_bytes) +
                     " bytes of dynamic shared memory";

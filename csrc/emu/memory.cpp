@@ -24,6 +24,8 @@ struct Arena {
   size_t size = 0, top = kSharedPart, shared_top = 0, used = 0;
   std::multimap<size_t, char *> unused; // by bytes
   std::map<char *, size_t> live;
+  std::mutex access_mutex;
+  int accesses = 0; // that live
 
   Arena() {
     if (kSanitized) return;
@@ -33,6 +35,11 @@ struct Arena {
     if (range == MAP_FAILED) throw Fault("memory for the emulated device could not be reserved");
     base = static_cast<char *>(range);
     race::init(base, size, kSharedPart);
+    protect(PROT_NONE);
+  }
+
+  void protect(int access) const {
+    if (options().guard) mprotect(base + kSharedPart, size - kSharedPart, access);
   }
 };
 Arena &arena() {
@@ -57,8 +64,23 @@ char *take(Arena &from, size_t bytes) {
 }
 } // namespace
 
+DeviceAccess::DeviceAccess() {
+  if (kSanitized || !options().guard) return;
+  Arena &of = arena();
+  std::lock_guard lock(of.access_mutex);
+  if (of.accesses++ == 0) of.protect(PROT_READ | PROT_WRITE);
+}
+
+DeviceAccess::~DeviceAccess() {
+  if (kSanitized || !options().guard) return;
+  Arena &of = arena();
+  std::lock_guard lock(of.access_mutex);
+  if (--of.accesses == 0) of.protect(PROT_NONE);
+}
+
 void *allocate(size_t bytes) {
   if (bytes == 0) bytes = 1;
+  const DeviceAccess access;
   Arena &from = arena();
   std::lock_guard lock(from.mutex);
   if (from.used + bytes > (size_t)options().memory_mib << 20) return nullptr;
@@ -71,15 +93,18 @@ void *allocate(size_t bytes) {
 }
 
 bool release(void *ptr) {
+  const DeviceAccess access;
   Arena &from = arena();
   std::lock_guard lock(from.mutex);
   const auto found = from.live.find(static_cast<char *>(ptr));
   if (found == from.live.end()) return false;
   from.used -= found->second;
-  if (kSanitized)
+  if (kSanitized) {
     free(ptr);
-  else
+  } else {
+    memset(ptr, 0xff, found->second); // for those that still read it
     from.unused.emplace(padded(found->second), found->first);
+  }
   from.live.erase(found);
   return true;
 }
@@ -92,6 +117,15 @@ bool is_device(const void *ptr, size_t bytes) {
   if (found == from.live.begin()) return false;
   --found;
   return begin + bytes <= found->first + found->second;
+}
+
+const void *buffer_of(const void *ptr) {
+  Arena &from = arena();
+  std::lock_guard lock(from.mutex);
+  auto found = from.live.upper_bound(const_cast<char *>(static_cast<const char *>(ptr)));
+  if (found == from.live.begin()) return nullptr;
+  --found;
+  return ptr < found->first + found->second ? found->first : nullptr;
 }
 
 size_t free_bytes() {

@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "emu/device.h"
+#include "emu/sectors.h"
 
 namespace emu::race {
 
@@ -126,6 +127,7 @@ void access(const void *p, size_t bytes, bool write, bool atomic, unsigned threa
   const size_t at = (size_t)((const char *)p - base);
   if (cells == nullptr || at >= size) return;
   const bool is_shared = at < shared_part;
+  if (!is_shared && !atomic) sectors::access(p, bytes, write, thread, from);
   const Access now{interval, (unsigned short)thread, warp_intervals[thread / 32], from};
   for (size_t i = at / kGrain; i <= (at + bytes - 1) / kGrain; i++) {
     Cell &cell = cells[i];

@@ -13,6 +13,7 @@
 
 #include "emu/block.h"
 #include "emu/control.h"
+#include "emu/memory.h"
 
 using Clock = std::chrono::steady_clock;
 
@@ -59,6 +60,7 @@ bool is_runnable(const emu_stream &stream) {
 
 // False when polled and not complete yet. The lock is held: work of one device runs one at a time.
 bool step(emu_stream &stream) {
+  const DeviceAccess access;
   Operation &next = stream.queue.front();
   if (next.poll && !next.poll()) return false;
   if (next.run) next.run();

@@ -5,9 +5,10 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
-import { type Backend, libraryPaths } from "../../ffi/library.ts";
+import type { Backend } from "../../ffi/library.ts";
 import { BACKENDS, isAvailable } from "../ops/check_op.ts";
 import { fromNumbers } from "../ops/element.ts";
+import { libraryOf } from "../ops/emulation.ts";
 import {
   ELEMENTS,
   laneOfAddress,
@@ -36,7 +37,7 @@ function probe(backend: Backend, kind: number, problems: number, input: Uint32Ar
 class Probe implements Disposable {
   #library;
   constructor(backend: Backend) {
-    this.#library = Deno.dlopen(libraryPaths(backend).at(-1)!, SYMBOLS);
+    this.#library = Deno.dlopen(libraryOf(backend), SYMBOLS);
   }
   run(
     kind: number,

@@ -5,6 +5,8 @@ const SYMBOLS = {
   emu_set_order: { parameters: ["i32"], result: "void" },
   emu_set_deferred: { parameters: ["i32"], result: "void" },
   emu_counters: { parameters: ["buffer"], result: "void" },
+  emu_count_sectors: { parameters: ["i32"], result: "void" },
+  emu_sectors: { parameters: ["pointer", "buffer"], result: "void" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 const opened = new Map<Backend, Deno.DynamicLibrary<typeof SYMBOLS>>();
@@ -26,10 +28,46 @@ export function countersOf(backend: Backend): { matrixLoads: number; bankConflic
   return { matrixLoads: Number(counters[7]), bankConflicts: Number(counters[8]) };
 }
 
+/** Bytes of the 32-byte sectors that kernels moved of a buffer, and how many of them they asked for. */
+export interface Sectors {
+  read: { moved: number; used: number };
+  written: { moved: number; used: number };
+}
+
+/** Begins to count sectors anew, or ends it; only the race build sees the accesses of kernels. */
+export function countSectors(backend: Backend, isOn: boolean): void {
+  open(backend).symbols.emu_count_sectors(Number(isOn));
+}
+
+/** What was counted for a buffer from `alloc`. */
+export function sectorsOf(backend: Backend, buffer: Deno.PointerObject): Sectors {
+  const sums = new BigUint64Array(4);
+  open(backend).symbols.emu_sectors(buffer, sums);
+  const [readMoved, readUsed, writtenMoved, writtenUsed] = Array.from(sums, Number);
+  return {
+    read: { moved: readMoved!, used: readUsed! },
+    written: { moved: writtenMoved!, used: writtenUsed! },
+  };
+}
+
+/** The library that a backend is opened from. */
+export function libraryOf(backend: Backend): string {
+  const isFile = (path: string) => {
+    try {
+      return Deno.statSync(path).isFile;
+    } catch {
+      return false;
+    }
+  };
+  const path = libraryPaths(backend).find(isFile);
+  if (path === undefined) throw new Error(`There is no library of ${backend}`);
+  return path;
+}
+
 function open(backend: Backend): Deno.DynamicLibrary<typeof SYMBOLS> {
   let library = opened.get(backend);
   if (!library) {
-    library = Deno.dlopen(libraryPaths(backend).at(-1)!, SYMBOLS);
+    library = Deno.dlopen(libraryOf(backend), SYMBOLS);
     opened.set(backend, library);
   }
   return library;
