@@ -11,7 +11,10 @@ const slope = (h: number) => 2 ** (-2 * h - 2);
 
 /** More than four tiles of keys and of queries where a pipeline must wrap around. */
 export const TILE_CASES: Case[] = [
-  { title: "64, causal, fused", K: 64, Tq: 290, Tk: 290, B: 1, H: 1, G: 1, fused: true },
+  {
+    title: "64, causal, fused",
+    ...{ K: 64, Tq: 290, Tk: 290, B: 1, H: 1, G: 1, fused: true, aligned: true },
+  },
   {
     title: "64, packed, a group of two",
     ...{ K: 64, Tq: 260, Tk: 260, B: 1, H: 2, G: 1, limits: packed, aligned: true },
@@ -24,6 +27,11 @@ export const TILE_CASES: Case[] = [
   },
   { title: "64, dropout", K: 64, Tq: 150, Tk: 150, B: 1, H: 2, G: 1, dropout: 0.4, aligned: true },
   {
+    title: "64, biases, a sliding window, two groups of two",
+    ...{ K: 64, Tq: 150, Tk: 150, B: 1, H: 4, G: 2, slope, aligned: true },
+    limits: (_, t) => [Math.max(0, t - 70), t + 1],
+  },
+  {
     title: "80, a sliding window with biases",
     ...{ K: 80, Tq: 280, Tk: 280, B: 1, H: 1, G: 1, slope, aligned: true },
     limits: (_, t) => [Math.max(0, t - 70), t + 1],
@@ -33,7 +41,10 @@ export const TILE_CASES: Case[] = [
     ...{ K: 96, Tq: 170, Tk: 170, B: 1, H: 2, G: 1, slope, dropout: 0.25, aligned: true },
     limits: (_, t) => [0, Math.max(t + 1, 70)],
   },
-  { title: "128, causal, fused", K: 128, Tq: 200, Tk: 200, B: 1, H: 1, G: 1, fused: true },
+  {
+    title: "128, causal, fused",
+    ...{ K: 128, Tq: 200, Tk: 200, B: 1, H: 1, G: 1, fused: true, aligned: true },
+  },
   {
     title: "128, after a cache, biases, a group of two",
     ...{ K: 128, Tq: 40, Tk: 300, B: 1, H: 2, G: 1, slope, room: 3, aligned: true },

@@ -4,7 +4,7 @@ import type { Context } from "../../ffi/context.ts";
 import type { Pointer } from "../../ffi/kernels.ts";
 import { offset } from "../../ffi/memory.ts";
 import { attention, attentionGradients, type Shape, type Tensors } from "./attention_reference.ts";
-import { normal, TYPES } from "./check_op.ts";
+import { normal, type Setting, TYPES } from "./check_op.ts";
 import { keptFactor } from "./dropout_reference.ts";
 import { type Element, fromNumbers, toNumbers } from "./element.ts";
 
@@ -215,11 +215,15 @@ function rootMeanSquare(x: Float64Array): number {
   return Math.sqrt(finite.reduce((sum, v) => sum + v * v, 0) / Math.max(1, finite.length));
 }
 
-/** Compares both algorithms with float64, and the bits of one context with those of another. */
+/**
+ * Compares both algorithms with float64, and the bits of one context with those of another, which
+ * runs in each of `settings`.
+ */
 export function checkCase(
   given: Case,
   one: Context,
   two: Context,
+  settings: readonly Setting[],
   types: readonly Element[] = TYPES,
   algorithms: readonly (keyof typeof ALGORITHMS)[] = ["flash", "reference"],
 ): void {
@@ -247,11 +251,15 @@ export function checkCase(
           assert(isNear, `${where}[${i}] must be ${v}, found ${got[name][i]}`);
         });
       }
-      const again = runCase(two, given, type, x, dO, code);
-      for (const name of ["o", "lse", "dq", "dk", "dv"] as const) {
-        const same = got[name].every((v, i) => Object.is(v, again[name][i]));
-        const where = `${given.title}, ${algorithm}, ${type}: ${name}`;
-        assert(same, `${where} of two threads differs from that of one`);
+      for (const setting of settings) {
+        setting.enter();
+        const again = runCase(two, given, type, x, dO, code);
+        setting.leave();
+        for (const name of ["o", "lse", "dq", "dk", "dv"] as const) {
+          const same = got[name].every((v, i) => Object.is(v, again[name][i]));
+          const where = `${given.title}, ${algorithm}, ${type}, ${setting.name}: ${name}`;
+          assert(same, `${where} differs in its bits from that of one thread`);
+        }
       }
     }
   }

@@ -107,13 +107,14 @@ export function testOp(title: string, ops: () => Iterable<Op>): void {
 }
 
 /** Another way to run that may not change a bit. */
-interface Setting {
+export interface Setting {
   name: string;
   enter(): void;
   leave(): void;
 }
 
-function settingsOf(backend: Backend): Setting[] {
+/** Every such way of a backend: thread orders and late streams where it is emulated. */
+export function settingsOf(backend: Backend): Setting[] {
   if (!backend.startsWith("cudaemu")) return [{ name: "two threads", enter() {}, leave() {} }];
   return [-1, 1, 2, 3].map((order) => ({
     name: `thread order ${order}, streams ${order === 3 ? "deferred" : "at once"}`,
