@@ -10,26 +10,21 @@
 // Passing tiles come in pairs through two slots by asynchronous copies.
 //
 // A block of keys takes all query heads of its group in turn: the same bits on every run.
-#include "cuda/attention.h"
-#include "cuda/tile.h"
+#include <stddef.h>
+
+#include "cuda/attention_plan.h"
 #include "cuda/vector.h"
 
 namespace lp {
 
 namespace {
-constexpr int kWarps = 4, kThreads = 32 * kWarps;
+constexpr int kThreads = kTileAttentionThreads;
 constexpr unsigned kAll = 0xffffffffu;
 
-// What the tiles need of a query of a head. Of padding, and of one that sees no key, p is 0; padding
-// looks where the last query does.
-struct alignas(16) QueryStats {
-  float lse, do_o; // log-sum-exp in units of ln 2, <do, o>
-  int begin, end;
-};
 constexpr int kPadding = 128;
 LP_HD int padded_queries(int Tq) { return (Tq + kPadding - 1) / kPadding * kPadding; }
 
-// ---- QueryStats [B, H, padded Tq], from 16 threads each
+// ---- QueryStats of [B, H, padded Tq], from 16 threads each
 constexpr int kStatsLanes = 16;
 
 template <class T>
@@ -51,44 +46,13 @@ __global__ void attention_stats(Attention a, const T *d_o, const T *o, const flo
   for (int offset = kStatsLanes / 2; offset > 0; offset /= 2)
     sum += __shfl_xor_sync(kAll, sum, offset);
   if (lane > 0) return;
-  const KeyRange keys = keys_of(a, b, min(t, a.Tq - 1));
-  QueryStats found{INFINITY, sum, keys.begin, keys.end};
-  if (t < a.Tq) {
-    const float natural = lse[a.lse_row(b, h, t)];
-    if (natural != -INFINITY) found.lse = natural * kLog2E;
-  }
-  gpu_copy<sizeof found>(stats + row, &found);
+  const float natural = t < a.Tq ? lse[a.lse_row(b, h, t)] : -INFINITY;
+  QueryStats &to = stats[row / QueryStats::kQueries];
+  const int i = (int)(row % QueryStats::kQueries);
+  to.lse[i] = natural == -INFINITY ? INFINITY : natural * kLog2E;
+  to.do_o[i] = sum;
+  to.keys[i] = keys_of(a, b, min(t, a.Tq - 1));
 }
-
-enum class Side { queries, keys }; // whose gradients a block computes
-
-template <int K, Extras extras, Side side> struct BackwardPlan {
-  // Rows of 16 that a warp holds: two up to the width that registers allow.
-  static constexpr int kWidest =
-      side == Side::queries ? 96 : extras == Extras::dropout ? 0 : 64;
-  static constexpr int kRowTiles = K <= kWidest ? 2 : 1;
-  static constexpr int kWarpRows = 16 * kRowTiles, kRows = kWarps * kWarpRows; // held
-  static constexpr int kColumns = 32, kColumnTiles = kColumns / 8;             // passing
-  static constexpr int kOutputs = side == Side::keys ? 2 : 1;
-  static constexpr int kSlots = 2;
-
-  static constexpr uint32_t kHeldBytes = Tile<K>::bytes(kRows);
-  static constexpr uint32_t kPassingBytes = Tile<K>::bytes(kColumns);
-  static constexpr int kStatsOfSlot = side == Side::keys ? kColumns : 0;
-  static constexpr int kStatsOfBlock = side == Side::keys ? 0 : kRows;
-  static constexpr uint32_t kHeldStats = 2 * kHeldBytes;
-  static constexpr uint32_t kRing = kHeldStats + kStatsOfBlock * sizeof(QueryStats);
-  static constexpr uint32_t kSlotStats = 2 * kPassingBytes; // within a slot
-  static constexpr uint32_t kSlotBytes = kSlotStats + kStatsOfSlot * sizeof(QueryStats);
-  static constexpr uint32_t kEnd = kRing + kSlots * kSlotBytes;
-
-  GPU_DEV static uint32_t next(uint32_t slot) {
-    return slot + kSlotBytes == kEnd ? kRing : slot + kSlotBytes;
-  }
-  GPU_DEV static uint32_t earlier(uint32_t slot) {
-    return slot == kRing ? kEnd - kSlotBytes : slot - kSlotBytes;
-  }
-};
 
 template <class T, int K, Extras extras, Side side> class BackwardBlock {
 public:
@@ -122,6 +86,7 @@ public:
     if (first_tile < last_tile) copy(0, first_tile, read);
 #pragma unroll
     for (int i = 0; i < Plan::kOutputs; i++) clear(out[i]);
+    if (Plan::kKept > 0 && first_tile < last_tile) keep();
     int tile = first_tile;
     for (head = 0; tile < last_tile && head < heads();) {
       visit(tile);
@@ -172,10 +137,43 @@ private:
     }
   }
 
+  // Held rows into registers, those that have a place there.
+  GPU_DEV void keep() {
+    async_wait<2 * Plan::kSlots - 3>();
+    __syncthreads();
+#pragma unroll
+    for (int x = 0; x < Plan::kKept; x++)
+#pragma unroll
+      for (int i = 0; i < Layout::kSteps; i++)
+#pragma unroll
+        for (int r = 0; r < kRowTiles; r++)
+          load_matrix_x4(kept[x][i][r], memory + Layout::step(held_at(), i) +
+                                            x * Plan::kHeldBytes + r * Layout::bytes(16));
+  }
+
+  GPU_DEV uint32_t held_at() const {
+    return Layout::lane_by_rows(lane) + (uint32_t)warp * Layout::bytes(kWarpRows);
+  }
+
+  // c = held rows of matrix x times those of the passing tile at `right`.
+  template <int x> GPU_DEV void multiply_held(Product &c, uint32_t right) {
+    clear(c);
+    if constexpr (x < Plan::kKept) {
+#pragma unroll
+      for (int i = 0; i < Layout::kSteps; i++)
+        multiply_step<K, kRowTiles, kColumnTiles, T>(c, kept[x][i], memory, right, i);
+    } else {
+      multiply_rows<K, kRowTiles, kColumnTiles, T>(c, memory, held_at() + x * Plan::kHeldBytes,
+                                                   right);
+    }
+  }
+
   GPU_DEV void copy_stats(char *to, int h, int t, int count) const {
-    const QueryStats *from = stats + ((size_t)b * a.H + h) * padded_queries(a.Tq) + t;
+    const size_t row = ((size_t)b * a.H + h) * padded_queries(a.Tq) + t;
+    const char *from = reinterpret_cast<const char *>(stats + row / QueryStats::kQueries);
+    static_assert(sizeof(QueryStats) == 16 * QueryStats::kQueries, "one copy for each query");
     if ((int)threadIdx.x < count)
-      async_copy16(to + threadIdx.x * sizeof(QueryStats), from + threadIdx.x, true);
+      async_copy16(to + threadIdx.x * 16, from + threadIdx.x * 16, true);
   }
 
   // Pair `tile` of passing tiles of the i-th head into a slot, a group of copies each; when there
@@ -208,16 +206,13 @@ private:
 
   // Whether every query of the tile sees every key of it: limits grow along the queries.
   GPU_DEV bool is_whole(int tile) const {
-    QueryStats first, last;
-    const char *const stats = memory + (kOfKeys ? read + Plan::kSlotStats : Plan::kHeldStats);
     const int from = kOfKeys ? row0 : tile * kColumns, count = kOfKeys ? kRows : kColumns;
-    gpu_copy<16>(&first, stats);
-    gpu_copy<16>(&last, stats + ((kOfKeys ? kColumns : kRows) - 1) * sizeof last);
-    return last.begin <= from && first.end >= from + count;
+    constexpr int kQueries = kOfKeys ? kColumns : kRows;
+    return stats_at(kQueries - 1, offsetof(QueryStats, keys), KeyRange()).begin <= from &&
+           stats_at(0, offsetof(QueryStats, keys), KeyRange()).end >= from + count;
   }
 
   GPU_DEV void visit(int tile) {
-    const uint32_t held = Layout::lane_by_rows(lane) + (uint32_t)warp * Layout::bytes(kWarpRows);
     const uint32_t by_chunks = Layout::lane_by_chunks(lane) + read;
     const uint32_t by_rows = Layout::lane_by_rows(lane) + read;
     Product p, dp;
@@ -225,8 +220,7 @@ private:
     async_wait<2 * Plan::kSlots - 3>(); // the first tile of the pair is there
     __syncthreads();                    // and the slot before is free
     copy(head, tile + 1, Plan::earlier(read));
-    clear(p);
-    multiply_rows<K, kRowTiles, kColumnTiles, T>(p, memory, held, by_chunks);
+    multiply_held<0>(p, by_chunks);
     if (is_whole(tile))
       for_row_tiles([&](int r) { probabilities<false>(p[r], r, tile); });
     else
@@ -234,9 +228,7 @@ private:
 
     async_wait<2 * Plan::kSlots - 2>(); // the second one is there
     __syncthreads();
-    clear(dp);
-    multiply_rows<K, kRowTiles, kColumnTiles, T>(dp, memory, held + Plan::kHeldBytes,
-                                                 by_chunks + Plan::kPassingBytes);
+    multiply_held<1>(dp, by_chunks + Plan::kPassingBytes);
 #pragma unroll
     for (int r = 0; r < kRowTiles; r++) score_gradients(p[r], dp[r], r, tile);
 
@@ -268,36 +260,51 @@ private:
   GPU_DEV int query(int r, int n, int e, int tile) const {
     return kOfKeys ? tile * kColumns + column_in_tile(n, e) : row0 + row_in_block(r, e);
   }
-  // Reads the first `bytes` of the query's stats.
-  template <int bytes> GPU_DEV QueryStats stats_of(int r, int n, int e) const {
-    QueryStats found;
-    gpu_copy<bytes>(&found, memory + (kOfKeys ? read + Plan::kSlotStats + column_in_tile(n, e) * 16
-                                              : Plan::kHeldStats + row_in_block(r, e) * 16));
-    return found;
+  // A field of the stats of the i-th query in shared memory, and of that query and the next.
+  template <class X> GPU_DEV X stats_at(int i, size_t field, X) const {
+    X x;
+    gpu_copy<sizeof(X)>(&x, stats_address(i, field, sizeof(X)));
+    return x;
   }
+  GPU_DEV const char *stats_address(int i, size_t field, size_t size) const {
+    return memory + (kOfKeys ? read + Plan::kSlotStats : Plan::kHeldStats) +
+           i / QueryStats::kQueries * sizeof(QueryStats) + field + i % QueryStats::kQueries * size;
+  }
+  // The two queries of a lane: two rows of row tile r, or two columns of column tile n.
+  template <class X> GPU_DEV void read_stats(X (&x)[2], size_t field, int r, int n) const {
+    if (kOfKeys) {
+      gpu_copy<2 * sizeof(X)>(x, stats_address(column_in_tile(n, 0), field, sizeof(X)));
+    } else if (n == 0) {
+      x[0] = stats_at(row_in_block(r, 0), field, X());
+      x[1] = stats_at(row_in_block(r, 2), field, X());
+    }
+  }
+  // Which of them element e is of.
+  GPU_DEV static constexpr int query_of(int e) { return kOfKeys ? e % 2 : e / 2; }
 
   // Scores to probabilities, before dropout.
   template <bool masked> GPU_DEV void probabilities(float (&p)[kColumnTiles][4], int r, int tile) {
     const float slope = kBiases && a.slope ? a.slope[h0 + head] * kLog2E : 0;
     const float distance = (float)(key(r, 0, 0, tile) - query(r, 0, 0, tile));
+    alignas(16) float lse[2];
+    alignas(16) KeyRange keys[2];
 #pragma unroll
-    for (int n = 0; n < kColumnTiles; n++)
+    for (int n = 0; n < kColumnTiles; n++) {
+      read_stats(lse, offsetof(QueryStats, lse), r, n);
+      if (masked) read_stats(keys, offsetof(QueryStats, keys), r, n);
 #pragma unroll
       for (int e = 0; e < 4; e++) {
-        const QueryStats of_query = stats_of<masked ? 16 : 8>(r, n, e);
         float x = p[n][e] * factor;
         if (kBiases) {
           const int further = (n * 8 + e % 2) - e / 2 * 8; // column minus row, from element 0
           x = attention_score(p[n][e], factor, slope,
                               distance + (float)(kOfKeys ? -further : further));
         }
-        x = fast_exp2(x - of_query.lse);
-        if (masked) {
-          const int j = key(r, n, e, tile);
-          if (j < of_query.begin || j >= of_query.end) x = 0;
-        }
+        x = fast_exp2(x - lse[query_of(e)]);
+        if (masked && !keys[query_of(e)].has(key(r, n, e, tile))) x = 0;
         p[n][e] = x;
       }
+    }
   }
 
   // dp to ds; p becomes what v is multiplied with.
@@ -305,16 +312,19 @@ private:
                                int tile) {
     const unsigned kept = kDrops ? find_kept(r, tile) : 0;
     const float scale = kDrops ? kept_scale(a.dropout) : 1;
+    alignas(16) float of_queries[2];
 #pragma unroll
-    for (int n = 0; n < kColumnTiles; n++)
+    for (int n = 0; n < kColumnTiles; n++) {
+      read_stats(of_queries, offsetof(QueryStats, do_o), r, n);
 #pragma unroll
       for (int e = 0; e < 4; e++) {
-        const float do_o = stats_of<8>(r, n, e).do_o;
+        const float do_o = of_queries[query_of(e)];
         const float factor = !kDrops ? 1 : kept >> (4 * n + e) & 1 ? scale : 0;
         if (kDrops) dp[n][e] *= factor;
         dp[n][e] = attention_ds(p[n][e], dp[n][e], do_o);
         if (kDrops) p[n][e] *= factor;
       }
+    }
   }
 
   // Bit 4 n + e: whether dropout keeps the element.
@@ -362,6 +372,7 @@ private:
   int first_tile, last_tile;
   int head = 0; // of those of the block
   uint32_t read = Plan::kRing;
+  uint32_t kept[Plan::kKept > 0 ? Plan::kKept : 1][Layout::kSteps][kRowTiles][4];
   float out[Plan::kOutputs][kRowTiles][K / 8][4];
 };
 
@@ -392,7 +403,7 @@ template <class T>
 void attention_tiles_backward(lp_ctx *ctx, const Attention &a, const AttentionGradients &strides,
                               const AttentionInputs<T> &in, const AttentionOutputs<T> &out) {
   const size_t rows = (size_t)a.B * a.H * padded_queries(a.Tq);
-  QueryStats *stats = ctx->workspace<QueryStats>(rows);
+  QueryStats *stats = ctx->workspace<QueryStats>(rows / QueryStats::kQueries);
   launch(ctx, "attention_stats", attention_stats<T>,
          (unsigned)(rows / (kThreads / kStatsLanes)), kThreads, 0, a, in.d_o, in.o, in.lse, stats);
   with_tile_width(a.K, [&](auto K) {

@@ -9,35 +9,14 @@
 // turn through a ring of slots by asynchronous copies, as many ahead as there are slots less one;
 // the slots of every width let two blocks share a multiprocessor of sm_80.
 // Tiles that no query of the block sees are skipped; only those on a border are masked.
-#include "cuda/attention.h"
-#include "cuda/tile.h"
+#include "cuda/attention_plan.h"
 #include "cuda/vector.h"
 
 namespace lp {
 
 namespace {
-constexpr int kWarps = 4, kThreads = 32 * kWarps;
+constexpr int kThreads = kTileAttentionThreads;
 constexpr unsigned kQuad = 0xffffffffu;
-
-// How much a block does, and its shared memory: queries, the ring of slots, what each query sees.
-template <int K, Extras extras> struct ForwardPlan {
-  // Of 16 queries, of a warp. Random numbers take the registers that a second one would need.
-  static constexpr int kRowTiles = extras == Extras::dropout ? 1 : 2;
-  static constexpr int kWarpQueries = 16 * kRowTiles, kQueries = kWarps * kWarpQueries;
-  static constexpr int kKeys = K * kRowTiles > 192 ? 32 : 64, kKeyTiles = kKeys / 8; // of a tile
-  static constexpr int kSlots = kKeys == 32 ? 6 : K > 96 ? 3 : 4;
-  static constexpr uint32_t kSlotBytes = Tile<K>::bytes(kKeys);
-  static constexpr uint32_t kRing = Tile<K>::bytes(kQueries);
-  static constexpr uint32_t kEnd = kRing + kSlots * kSlotBytes;
-  static constexpr uint32_t kBytes = kEnd + kQueries * sizeof(KeyRange);
-
-  GPU_DEV static uint32_t next(uint32_t slot) {
-    return slot + kSlotBytes == kEnd ? kRing : slot + kSlotBytes;
-  }
-  GPU_DEV static uint32_t earlier(uint32_t slot) {
-    return slot == kRing ? kEnd - kSlotBytes : slot - kSlotBytes;
-  }
-};
 
 template <class T, int K, Extras extras> class ForwardBlock {
 public:
