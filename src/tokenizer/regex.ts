@@ -35,6 +35,8 @@ const CLASS_ESCAPES: Record<string, string> = {
   h: "[0-9a-fA-F]",
   H: "[^0-9a-fA-F]",
 };
+/** `\\w` outside of a set: Oniguruma looks characters below U+0100 up in a table of its own. */
+const WORD_ALONE = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u{b2}\\u{b3}\\u{b9}\\u{bc}-\\u{be}";
 const CHARACTER_ESCAPES: Record<string, number> = { t: 9, n: 10, v: 11, f: 12, r: 13, a: 7, e: 27 };
 const POSIX: Record<string, string> = {
   alnum: "\\p{Alphabetic}\\p{Nd}",
@@ -179,6 +181,7 @@ class Translator {
   #escape(inSet: boolean): string {
     const c = this.#character();
     if (c === "p" || c === "P") return this.#property(c === "P");
+    if (!inSet && (c === "w" || c === "W")) return `[${c === "W" ? "^" : ""}${WORD_ALONE}]`;
     if (CLASS_ESCAPES[c] !== undefined) return CLASS_ESCAPES[c];
     if (CHARACTER_ESCAPES[c] !== undefined) return literal(CHARACTER_ESCAPES[c]);
     if (c === "x" || c === "u") {

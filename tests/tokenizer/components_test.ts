@@ -46,6 +46,9 @@ Deno.test("pre-tokenizers do what the tokenizers library does", () => {
   assertEquals(pieces(meta, "a b"), ["\u2581a", "\u2581b"]);
   assertEquals(pieces(meta, "a b", false), ["a", "\u2581b"]);
   const digits = { type: "Digits", individual_digits: true };
+  const words = { type: "Sequence", pretokenizers: [{ type: "Whitespace" }, meta] };
+  assertEquals(pieces(words, "a b"), ["\u2581a", "b"]);
+  assertEquals(pieces(words, " a b"), ["a", "b"]); // what stood at the start was removed
   const sequence = { type: "Sequence", pretokenizers: [{ type: "WhitespaceSplit" }, digits] };
   assertEquals(pieces(sequence, "a1 2b"), ["a", "1", "2", "b"]);
 });

@@ -211,3 +211,15 @@ Deno.test("a unigram model's scores are read as the tokenizers library reads the
   assertEquals([...tokenizer.encode("p".repeat(8))], [1, 3, 3, 2, 2]);
   assertEquals([...tokenizer.encode("p".repeat(16))], [1, 3, 3, 2, 3, 3, 3]);
 });
+
+Deno.test("a token of space that the one before it has stripped is not found again", () => {
+  const token = { id: 3, content: "\n", special: false, single_word: false, normalized: false };
+  const model = { type: "BPE", vocab: { a: 0, " ": 1, b: 2 }, merges: [] };
+  const encode = (lstrip: boolean, text: string) => {
+    const added_tokens = [{ ...token, lstrip, rstrip: true }];
+    return [...load({ model, added_tokens, pre_tokenizer: null, decoder: null }).encode(text)];
+  };
+  assertEquals(encode(true, "a\n \n\nb"), [0, 3, 2]);
+  assertEquals(encode(true, "\n\n"), [3]);
+  assertEquals(encode(false, "a\n \n\nb"), [0, 3, 3, 3, 2]); // as the tokenizers library has it
+});

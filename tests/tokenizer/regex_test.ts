@@ -8,6 +8,8 @@ Deno.test("compileRegex() reads what Oniguruma means", () => {
   assertEquals(matches("\\s+", "a\u0085b\ufeffc\u2003"), ["\u0085", "\u2003"]);
   assertEquals(matches("\\d", "1\u0663\u00b2"), ["1", "\u0663"]);
   assertEquals(matches("\\w+", "a\u0301_1-b"), ["a\u0301_1", "b"]);
+  assertEquals(matches("\\w+", "a\u00bd \u00b2\u00bf\u2460"), ["a\u00bd", "\u00b2"]);
+  assertEquals(matches("[\\w]+|\\W", "a\u00bd\u00bf"), ["a", "\u00bf"]);
   assertEquals(matches("\\h+", "xbeefx"), ["beef"]);
   assertEquals(matches(".", "a\n\r\u2028"), ["a", "\r", "\u2028"]);
   assertEquals(matches("[^(\\s|[.,])]+", "ab(c d.e"), ["ab", "c", "d", "e"]);

@@ -46,7 +46,7 @@ export class TokenFinder {
       if (token.lstrip) begin = Math.max(done, beginOfSpaces(text, begin));
       if (token.rstrip) end = endOfSpaces(text, end);
       if (done < begin) sink(done, begin, -1);
-      sink(begin, end, token.id);
+      if (begin < end) sink(begin, end, token.id); // else the token before has eaten this space
       done = end;
     }
     if (done < text.length) sink(done, text.length, -1);

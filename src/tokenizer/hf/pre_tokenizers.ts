@@ -13,6 +13,8 @@ export interface PreTokenizer {
    * @param first Whether the text stands at the start of the whole input
    */
   pieces(text: string, first: boolean): string[];
+  /** Pieces may be left out, the first one too. */
+  removes?: boolean;
   /** If the pieces only tile the unchanged text: the end of the one that begins somewhere. */
   scan?: Scanner;
   /** If all it does is write spaces as U+2581 and put one in front, and it makes one piece. */
@@ -68,11 +70,15 @@ function flatten(component: Component): Component[] {
 function chain(all: PreTokenizer[]): PreTokenizer | undefined {
   if (all.length < 2) return all[0];
   return {
-    pieces: (text, first) =>
-      all.reduce(
-        (texts, step) => texts.flatMap((t, i) => step.pieces(t, first && i === 0)),
-        [text],
-      ),
+    pieces: (text, first) => {
+      let texts = [text], isFirst = first;
+      for (const step of all) {
+        const cut = texts.flatMap((t, i) => step.pieces(t, isFirst && i === 0));
+        if (step.removes && !texts[0]?.startsWith(cut[0] ?? "")) isFirst = false;
+        texts = cut;
+      }
+      return texts;
+    },
   };
 }
 
@@ -124,7 +130,12 @@ function splitter(
   invert = false,
   scan?: Scanner,
 ): PreTokenizer {
-  if (scan === undefined) return { pieces: (text) => split(text, regex, behavior, invert) };
+  if (scan === undefined) {
+    return {
+      pieces: (text) => split(text, regex, behavior, invert),
+      removes: behavior === "Removed",
+    };
+  }
   const pieces = (text: string) => {
     const out: string[] = [];
     for (let i = 0, e = 0; i < text.length; i = e) {
