@@ -15,11 +15,11 @@ import { Rendezvous } from "./rendezvous.ts";
 /** After the first failure: time for the others to say what they saw, before they are ended. */
 const SETTLE_MS = 400;
 /** How long a rank that has told its error may take to close what it holds. */
-const CLOSE_MS = 3000;
+const CLOSE_MS = 2000;
 /** After SIGTERM: time until SIGKILL. */
 const TERM_MS = 1000;
 /** How long the words of a rank that has ended may be under way. */
-const LAST_WORDS_MS = 300;
+const LAST_WORDS_MS = 2000;
 /** Refused connections that are printed; a scanner must not fill the log. */
 const PRINTED_REFUSALS = 10;
 

@@ -48,6 +48,12 @@ switch (plan) {
     if (rank === 0) Deno.exit(7);
     await sleep(60_000);
     break;
+  case "stuck": // rank 1 tells its error and cannot end, as one whose device does not answer
+    if (rank === 1) {
+      await client.say({ type: "error", kind: "failed", message: "gemm: no answer", step: 12 });
+    }
+    await sleep(60_000);
+    break;
   case "wait": // ends when asked to
     await new Promise((resolve) => client.stopSignal.addEventListener("abort", resolve));
     break;

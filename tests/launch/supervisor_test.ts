@@ -140,6 +140,13 @@ Deno.test("a rank that ignores SIGTERM is killed within 5 seconds", async () => 
   assertStringIncludes(text, "Rank 0 failed: it exited with status 7");
 });
 
+Deno.test("a rank that tells its error and cannot end is killed within 5 seconds", async () => {
+  const { text, seconds, status } = await supervise("stuck", 2);
+  assertEquals(status, 1);
+  assertLess(seconds, 5);
+  assertStringIncludes(text, "llmpipe: Rank 1 (step 12) failed: gemm: no answer");
+});
+
 Deno.test("what a listener throws ends the run, and is thrown once no rank is left", async () => {
   const running = runRanks({
     worldSize: 2,
