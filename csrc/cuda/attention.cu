@@ -47,7 +47,8 @@ void forward(lp_ctx *ctx, const Attention &a, const T *q, const T *k, const T *v
   if (algorithm == LP_ATTENTION_FLASH && a.Tq <= kFewQueries)
     return attention_rows_decode(ctx, a, q, k, v, o, lse);
   if constexpr (sizeof(T) == 2)
-    if (algorithm == LP_ATTENTION_FLASH && suits_tiles<T>(a, {q, k, v, o}, {}))
+    if (algorithm == LP_ATTENTION_FLASH && ctx->has_tiles() &&
+        suits_tiles<T>(a, {q, k, v, o}, {}))
       return attention_tiles_forward(ctx, a, q, k, v, o, lse);
   attention_rows_forward(ctx, a, q, k, v, o, lse);
 }
@@ -56,7 +57,7 @@ template <class T>
 void backward(lp_ctx *ctx, const Attention &a, const AttentionGradients &strides,
               const AttentionInputs<T> &in, const AttentionOutputs<T> &out, int32_t algorithm) {
   if constexpr (sizeof(T) == 2)
-    if (algorithm == LP_ATTENTION_FLASH &&
+    if (algorithm == LP_ATTENTION_FLASH && ctx->has_tiles() &&
         suits_tiles<T>(a, {in.q, in.k, in.v, in.o, in.d_o, out.dq, out.dk, out.dv},
                        {(size_t)strides.q_stride, (size_t)strides.kv_stride, strides.kv_batch}))
       return attention_tiles_backward(ctx, a, strides, in, out);
@@ -78,6 +79,7 @@ lp_status lp_attention_forward(lp_ctx *ctx, const void *q, const void *k, const 
     const Attention a{begin,     end,      slope,    B,     Tq,      Tk,   H, G, K, q_stride,
                       kv_stride, o_stride, kv_batch, scale, dropout, seed, G > 0 ? H / G : 0};
     check(a, algorithm);
+    check_type(ctx, dtype);
     with_type(dtype, [&](auto type) {
       using T = decltype(type);
       if (B == 0 || Tq == 0 || Tk == 0 || H == 0 || K == 0) return;
@@ -102,6 +104,7 @@ lp_status lp_attention_backward(lp_ctx *ctx, const void *d_o, const void *q, con
                       kv_stride, o_stride, kv_batch, scale, dropout, seed, G > 0 ? H / G : 0};
     const AttentionGradients strides{dq_stride, dkv_stride, dkv_batch};
     check(a, algorithm);
+    check_type(ctx, dtype);
     check(a, strides);
     with_type(dtype, [&](auto type) {
       using T = decltype(type);

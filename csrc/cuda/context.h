@@ -58,6 +58,8 @@ struct lp_ctx {
   static constexpr int kStreams = 3; // compute, communication, copies
   int device = 0;
   int sm = 0; // compute capability times 10
+  // Whether kernels may use the tile instructions of cuda/gpu.h.
+  bool has_tiles() const { return sm >= 80; }
   bool has_pools = false;
   cudaStream_t streams[kStreams] = {};
   int selected = 0; // of streams
@@ -86,6 +88,9 @@ namespace lp {
 
 // Throws what a call of the CUDA runtime gave, unless it is success.
 void check(cudaError_t error, const char *call);
+
+// LP_EUNSUPPORTED, naming device and type, where the device cannot compute in it.
+void check_type(const lp_ctx *ctx, lp_dtype dtype);
 
 // Device memory in the order of a stream; null for 0 bytes. LP_ENOMEM with bytes asked for and
 // available.

@@ -13,7 +13,10 @@ struct lp_event {
 namespace lp {
 
 namespace {
-constexpr int kLeastSm = 80; // kernels need bf16, cp.async and ldmatrix
+// The oldest devices that the compiler of this library has code for. Below 8.0 there is no bf16, and
+// attention and products by expert go without tensor cores.
+constexpr int kLeastSm = CUDART_VERSION >= 13000 ? 75 : 70;
+constexpr int kLeastBf16Sm = 80;
 
 std::string cuda_version(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
@@ -53,7 +56,7 @@ std::string name_of(int device) {
   return properties.name;
 }
 
-// "NAME has compute capability 7.0: 8.0 or newer is needed"; empty for a device that can be used.
+// "NAME has compute capability 7.0: 7.5 or newer is needed"; empty for a device that can be used.
 std::string why_unsupported(int device) {
   const int sm = compute_capability(device);
   if (sm >= kLeastSm) return "";
@@ -66,12 +69,15 @@ void add_reason(std::string &reasons, const std::string &reason) {
   if (reasons.find(reason) == std::string::npos) reasons += (reasons.empty() ? "" : "; ") + reason;
 }
 
+bool knows_type(int sm, lp_dtype dtype) { return dtype != LP_BF16 || sm >= kLeastBf16Sm; }
+
 std::string describe_device(int device) {
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
   return "{\"name\": " + json_text(properties.name) +
          ", \"memory_bytes\": " + std::to_string(properties.totalGlobalMem) +
-         ", \"dtypes\": [\"f32\", \"bf16\", \"f16\"]}";
+         ", \"dtypes\": [\"f32\", " +
+         (knows_type(compute_capability(device), LP_BF16) ? "\"bf16\", " : "") + "\"f16\"]}";
 }
 
 void open(lp_ctx *ctx) {
@@ -122,6 +128,15 @@ void check(cudaError_t error, const char *call) {
   if (error == cudaSuccess) return;
   fail(error == cudaErrorMemoryAllocation ? LP_ENOMEM : LP_EDEVICE, "%s: %s (%s)", call,
        cudaGetErrorString(error), cudaGetErrorName(error));
+}
+
+void check_type(const lp_ctx *ctx, lp_dtype dtype) {
+  if (knows_type(ctx->sm, dtype)) return;
+  fail(LP_EUNSUPPORTED,
+       "%s cannot compute in bf16, which needs compute capability %d.%d: it has %d.%d, take f16 or "
+       "f32",
+       name_of(ctx->device).c_str(), kLeastBf16Sm / 10, kLeastBf16Sm % 10, ctx->sm / 10,
+       ctx->sm % 10);
 }
 
 std::string describe(const DeviceFault &fault) {

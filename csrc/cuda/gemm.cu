@@ -182,6 +182,7 @@ lp_status lp_gemm(lp_ctx *ctx, const void *A, const void *B, void *C, int32_t ro
     Product product{rows,     cols,      inner, lda,  ldb, ldc,     trans_a, trans_b, batch,
                     in_dtype, out_dtype, alpha, beta, 0,   batch_a, batch_b, batch_c};
     check(product);
+    check_type(ctx, in_dtype);
     if (rows == 0 || cols == 0 || batch == 0) return;
     LP_CHECK_POINTERS(C);
     if (inner == 0 || alpha == 0) {

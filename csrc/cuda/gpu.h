@@ -78,42 +78,49 @@ template <int bytes> GPU_DEV void gpu_copy(void *dst, const void *src) {
 
 GPU_DEV uint32_t gpu_shared_address(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
 
+// The tile instructions are of sm_80 and later. Kernels that use them are compiled for older devices
+// too, but not run there: lp_ctx::has_tiles.
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+#define GPU_TILE_ASM(...) asm volatile(__VA_ARGS__)
+#else
+#define GPU_TILE_ASM(...) __trap()
+#endif
+
 // D [16, 8] f32 += A [16, 16] B [16, 8]; the fragments are those of the PTX ISA.
 GPU_DEV void mma_16816(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], bf16) {
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+  GPU_TILE_ASM("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
                "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 GPU_DEV void mma_16816(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], f16) {
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+  GPU_TILE_ASM("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
                "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 // Four matrices of 8 x 8 16-bit elements; lanes 8m .. 8m+7 give the rows of matrix m.
 GPU_DEV void load_matrix_x4(uint32_t (&r)[4], const void *row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+  GPU_TILE_ASM("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                : "r"(gpu_shared_address(row))
                : "memory");
 }
 GPU_DEV void load_matrix_x4_transposed(uint32_t (&r)[4], const void *row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+  GPU_TILE_ASM("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                : "r"(gpu_shared_address(row))
                : "memory");
 }
 // 16 bytes from global to shared memory, zeros when not valid (src must be legal all the same).
 GPU_DEV void async_copy16(void *dst, const void *src, bool valid) {
-  const int used = valid ? 16 : 0;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(gpu_shared_address(dst)),
-               "l"(src), "r"(used)
+  GPU_TILE_ASM("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(gpu_shared_address(dst)),
+               "l"(src), "r"(valid ? 16 : 0)
                : "memory");
 }
-GPU_DEV void async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+GPU_DEV void async_commit() { GPU_TILE_ASM("cp.async.commit_group;" ::: "memory"); }
 template <int pending> GPU_DEV void async_wait() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
+  GPU_TILE_ASM("cp.async.wait_group %0;" ::"n"(pending) : "memory");
 }
 // 2^x, relative error below 2^-22; denormal results are 0.
 GPU_DEV float fast_exp2(float x) {

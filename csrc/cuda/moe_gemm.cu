@@ -3,7 +3,7 @@
 // The forward has a block per tile of C; as many are launched as there can be, and each finds its
 // expert from the offsets. The weight gradient has a block per tile of each expert's matrix, which
 // walks that expert's rows. f32 goes through plain multiplications, element types of 16 bits
-// through tensor cores.
+// through tensor cores, where the device has the instructions.
 #include "common/checks.h"
 #include "cuda/context.h"
 #include "cuda/plain_product.h"
@@ -121,40 +121,45 @@ __global__ void __launch_bounds__(kTileThreads, aligned ? 2 : 1)
       }
 }
 
-// f32: the same with plain multiplications.
-template <bool b_along>
+// The same with plain multiplications.
+template <bool b_along, class T>
 __global__ void __launch_bounds__(kPlainThreads)
-    plain_moe_gemm_kernel(const float *A, const float *B, float *C, const int32_t *offset, int cols,
-                          int inner, int E, int col_tiles) {
+    plain_moe_gemm_kernel(const T *A, const T *B, T *C, const int32_t *offset, int cols, int inner,
+                          int E, int col_tiles) {
   const RowTile rows = find_tile(offset, E, kPlainTile, blockIdx.x / col_tiles);
   if (rows.expert < 0) return;
   const int col = blockIdx.x % col_tiles * kPlainTile;
-  const float *const b = B + (size_t)rows.expert * cols * inner;
+  const T *const b = B + (size_t)rows.expert * cols * inner;
   PlainTile tile;
   multiply_plain<true, b_along>(
       tile, rows.end - rows.begin, cols, 0, col, inner,
-      [&](int m, int k) { return A[(size_t)(rows.begin + m) * inner + k]; },
-      [&](int k, int n) { return b_along ? b[(size_t)n * inner + k] : b[(size_t)k * cols + n]; });
+      [&](int m, int k) { return to_float(A[(size_t)(rows.begin + m) * inner + k]); },
+      [&](int k, int n) {
+        return to_float(b_along ? b[(size_t)n * inner + k] : b[(size_t)k * cols + n]);
+      });
   tile.for_elements(rows.end - rows.begin, cols, 0, col, [&](int m, int n, float sum) {
-    C[(size_t)(rows.begin + m) * cols + n] = sum;
+    C[(size_t)(rows.begin + m) * cols + n] = from_float<T>(sum);
   });
 }
 
+template <class T>
 __global__ void __launch_bounds__(kPlainThreads)
-    plain_moe_gemm_weight_kernel(const float *A, const float *B, float *C, const int32_t *offset,
-                                 int rows, int cols, int col_tiles) {
+    plain_moe_gemm_weight_kernel(const T *A, const T *B, float *C, const int32_t *offset, int rows,
+                                 int cols, int col_tiles) {
   const int expert = blockIdx.y, begin = offset[expert], count = offset[expert + 1] - begin;
   if (count == 0) return;
   const int row = blockIdx.x / col_tiles * kPlainTile, col = blockIdx.x % col_tiles * kPlainTile;
   PlainTile tile;
   multiply_plain<false, false>(
       tile, rows, cols, row, col, count,
-      [&](int m, int k) { return A[(size_t)(begin + k) * rows + m]; },
-      [&](int k, int n) { return B[(size_t)(begin + k) * cols + n]; });
+      [&](int m, int k) { return to_float(A[(size_t)(begin + k) * rows + m]); },
+      [&](int k, int n) { return to_float(B[(size_t)(begin + k) * cols + n]); });
   tile.for_elements(rows, cols, row, col, [&](int m, int n, float sum) {
     C[((size_t)expert * rows + m) * cols + n] += sum;
   });
 }
+
+template <class T> bool uses_tiles(const lp_ctx *ctx) { return sizeof(T) == 2 && ctx->has_tiles(); }
 
 int tiles_of(int n, int tile) { return (n + tile - 1) / tile; }
 
@@ -180,12 +185,12 @@ lp_status lp_moe_gemm(lp_ctx *ctx, const void *A, const void *B, void *C, const 
       const T *a = static_cast<const T *>(A), *b = static_cast<const T *>(B);
       T *c = static_cast<T *>(C);
       with_bool(trans_b == 1, [&](auto b_along) {
-        if constexpr (std::is_same_v<T, float>) {
+        if (!uses_tiles<T>(ctx)) {
           const int col_tiles = tiles_of(cols, kPlainTile);
-          launch(ctx, "moe_gemm", plain_moe_gemm_kernel<decltype(b_along)::value>,
+          launch(ctx, "moe_gemm", plain_moe_gemm_kernel<decltype(b_along)::value, T>,
                  most_tiles(R, E, kPlainTile) * col_tiles, kPlainThreads, 0, a, b, c, offset, cols,
                  inner, E, col_tiles);
-        } else {
+        } else if constexpr (sizeof(T) == 2) {
           const int col_tiles = tiles_of(cols, kTile);
           with_bool(is_aligned<8>(inner, a, b, c) && cols % 8 == 0, [&](auto aligned) {
             launch(ctx, "moe_gemm",
@@ -209,12 +214,12 @@ lp_status lp_moe_gemm_weight(lp_ctx *ctx, const void *A, const void *B, float *C
       if (R == 0 || rows == 0 || cols == 0) return;
       LP_CHECK_POINTERS(A, B, C, offset);
       const T *a = static_cast<const T *>(A), *b = static_cast<const T *>(B);
-      if constexpr (std::is_same_v<T, float>) {
+      if (!uses_tiles<T>(ctx)) {
         const int col_tiles = tiles_of(cols, kPlainTile);
-        launch(ctx, "moe_gemm_weight", plain_moe_gemm_weight_kernel,
+        launch(ctx, "moe_gemm_weight", plain_moe_gemm_weight_kernel<T>,
                dim3((unsigned)tiles_of(rows, kPlainTile) * col_tiles, E), kPlainThreads, 0, a, b, C,
                offset, rows, cols, col_tiles);
-      } else {
+      } else if constexpr (sizeof(T) == 2) {
         const int col_tiles = tiles_of(cols, kTile);
         with_bool(is_aligned<8>(rows, a, b) && cols % 8 == 0 && is_aligned<2>(0, C),
                   [&](auto aligned) {

@@ -13,7 +13,8 @@
 namespace lp {
 
 namespace {
-constexpr size_t kMostShared = 64 << 10; // what every device has; wider sums stay in the workspace
+// What every device has, less the kernel's own; wider sums stay in the workspace.
+constexpr size_t kMostShared = 63 << 10;
 
 // What a forward normalises: x, or sum = x + residual as the storage type holds it. A thread reads
 // of the sum what it wrote itself.

@@ -92,6 +92,7 @@ private:
 };
 
 uint64_t next_random(uint64_t &state);
+void require_tiles(const char *instruction); // tile_operations.cpp
 Fiber &running_fiber();
 
 } // namespace emu

@@ -75,6 +75,7 @@ void perform(Copy &copy) {
 } // namespace
 
 void async_copy(void *dst, const void *src, int bytes, int used) {
+  require_tiles("cp.async");
   if (!is_shared(dst, (size_t)bytes)) fault("cp.async: the destination is not in shared memory");
   const uintptr_t addresses = reinterpret_cast<uintptr_t>(dst) | reinterpret_cast<uintptr_t>(src);
   if (addresses % (unsigned)bytes != 0)

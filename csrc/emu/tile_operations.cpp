@@ -8,9 +8,15 @@
 #include <algorithm>
 
 #include "emu/block.h"
+#include "emu/control.h"
 #include "emu/race.h"
 
 namespace emu {
+
+// Kernels for tensor cores are written for sm_80: on an older device the choice among kernels failed.
+void require_tiles(const char *instruction) {
+  if (options().sm < 80) fault("%s needs sm_80, the device is sm_%d", instruction, options().sm);
+}
 
 namespace {
 struct MmaLane {
@@ -80,6 +86,7 @@ void multiply_tiles(Slot *slots, unsigned, const void *parameter) {
 
 void mma(float *d, const uint32_t *a, int registers_a, const uint32_t *b, int registers_b,
          MmaShape shape, int line) {
+  require_tiles("mma.sync");
   MmaLane lane{};
   memcpy(lane.a, a, 4 * (size_t)registers_a);
   memcpy(lane.b, b, 4 * (size_t)registers_b);
@@ -141,6 +148,7 @@ void mma_1688(float *d, const uint32_t *a, const uint32_t *b, TileType type, int
 }
 
 void load_matrices(uint32_t *r, const void *row, int count, bool transposed, int line) {
+  require_tiles("ldmatrix");
   LoadLane lane{static_cast<const unsigned char *>(row), {}};
   const LoadShape shape{count, transposed};
   warp_rendezvous(0xffffffffu, transposed ? "ldmatrix.trans" : "ldmatrix", line, &lane, sizeof lane,

@@ -4,7 +4,7 @@ import { openModel } from "../checkpoint/model_source.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { loadWeights } from "../models/load_weights.ts";
 import { describeModel } from "../models/registry.ts";
-import { chooseBackend, type DeviceChoice } from "../tensor/choose_backend.ts";
+import { chooseBackend, type DeviceChoice, requireType } from "../tensor/choose_backend.ts";
 import { Device } from "../tensor/device.ts";
 import type { FloatType } from "../tensor/dtype.ts";
 import { loadChat, loadTokenizer, type Tokenizer } from "../tokenizer/mod.ts";
@@ -66,11 +66,14 @@ export function* generate(
     : tokenizer.encode(options.prompt);
   if (prompt.length === 0) throw new ConfigError(["Cannot generate from an empty prompt"]);
 
-  const { backend } = chooseBackend(options.device ?? "auto");
+  const chosen = chooseBackend(options.device ?? "auto");
+  const dtype = options.dtype ?? storedType(source.entry(0, source.names(0)[0]).dtype);
+  requireType(chosen, dtype);
+  const { backend } = chosen;
   using device = Device.open({ backend, threads: options.threads ?? 0 });
   const language = LanguageModel.load(device, model, {
     capacity: prompt.length + options.maxNewTokens,
-    dtype: options.dtype ?? storedType(source.entry(0, source.names(0)[0]).dtype),
+    dtype,
   }, (store) => loadWeights(device, store, source));
   const sampler = new Sampler(device, options);
   const decoder = tokenizer.decodeStream({ skipSpecial: true });

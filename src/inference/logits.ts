@@ -10,7 +10,7 @@ import { loadWeights } from "../models/load_weights.ts";
 import { LayerWeights, type ModelDescription } from "../models/model.ts";
 import { describeModel } from "../models/registry.ts";
 import { Arena, Pool, UNBOUNDED } from "../tensor/arena.ts";
-import { chooseBackend, type DeviceChoice } from "../tensor/choose_backend.ts";
+import { chooseBackend, type DeviceChoice, requireType } from "../tensor/choose_backend.ts";
 import { type AttentionAlgorithm, Device } from "../tensor/device.ts";
 import type { FloatType } from "../tensor/dtype.ts";
 import { matmul } from "../tensor/ops/linear.ts";
@@ -62,7 +62,9 @@ export function computeLogits(options: LogitsOptions): number | undefined {
   }
 
   const plan = run(Device.dry(), model, batch, options, undefined);
-  const { backend } = chooseBackend(options.device ?? "auto");
+  const chosen = chooseBackend(options.device ?? "auto");
+  requireType(chosen, options.dtype);
+  const { backend } = chosen;
   using device = Device.open({ backend, attention: options.attention ?? "flash" });
   const result = run(device, model, batch, options, {
     arenaBytes: plan.arena.peakBytes,

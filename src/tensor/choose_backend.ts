@@ -3,8 +3,11 @@ import { existsSync } from "node:fs";
 import { type BackendDescription, describeBackend } from "../../ffi/context.ts";
 import { type Backend, libraryPaths } from "../../ffi/library.ts";
 import { ConfigError } from "../config/config_error.ts";
+import type { FloatType } from "./dtype.ts";
 
 export type { Backend };
+
+const FLOAT_TYPES: readonly FloatType[] = ["f32", "bf16", "f16"];
 
 /** What a user asks for; "cudaemu" is the CUDA backend on the emulation that tests build. */
 export type DeviceChoice = "auto" | "cpu" | "cuda" | "cudaemu";
@@ -15,6 +18,8 @@ export interface ChosenBackend {
   backend: Backend;
   /** Bytes of the smallest device; undefined where ranks share the memory of the machine. */
   deviceBytes?: number;
+  /** Storage types that the devices do not all compute in, and the device that lacks them. */
+  lacking?: { types: readonly FloatType[]; device: string };
 }
 
 /**
@@ -33,8 +38,24 @@ export function chooseBackend(choice: DeviceChoice, ranks = 1): ChosenBackend {
   throw new ConfigError(`Cannot use device: ${choice} as ${found}`);
 }
 
-/** The memory of the devices, or why there are not enough that work. */
-function inspect(backend: Backend, ranks: number): { deviceBytes: number } | string {
+/**
+ * Refuses a storage type that a device does not compute in.
+ *
+ * @throws {ConfigError} With the device, and what to take instead
+ */
+export function requireType({ lacking }: ChosenBackend, type: FloatType): void {
+  if (!lacking?.types.includes(type)) return;
+  throw new ConfigError(
+    `Cannot compute in ${type} as the device ${lacking.device} does not: take fp16 or f32 in its ` +
+      `place, or the device cpu`,
+  );
+}
+
+/** What the devices have, or why there are not enough that work. */
+function inspect(
+  backend: Backend,
+  ranks: number,
+): Omit<ChosenBackend, "backend"> | string {
   const paths = libraryPaths(backend);
   if (!paths.some((path) => existsSync(path))) {
     return `this program has no CUDA backend: ${paths.join(" and ")} were looked for`;
@@ -51,5 +72,14 @@ function inspect(backend: Backend, ranks: number): { deviceBytes: number } | str
   if (devices.length < ranks) {
     return `${ranks} ranks need a device each: this machine has ${devices.length}`;
   }
-  return { deviceBytes: Math.min(...devices.map(({ memory_bytes }) => memory_bytes)) };
+  const poor = devices.find(({ dtypes }) => FLOAT_TYPES.some((type) => !dtypes.includes(type)));
+  return {
+    deviceBytes: Math.min(...devices.map(({ memory_bytes }) => memory_bytes)),
+    ...(poor && {
+      lacking: {
+        types: FLOAT_TYPES.filter((type) => !poor.dtypes.includes(type)),
+        device: poor.name,
+      },
+    }),
+  };
 }

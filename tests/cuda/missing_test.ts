@@ -43,7 +43,7 @@ const SITUATIONS: Situation[] = [
   {
     name: "devices that are too old",
     env: { LLMPIPE_EMU_SM: "61" },
-    sentence: "Emulated sm_61 has compute capability 6.1: 8.0 or newer is needed",
+    sentence: "Emulated sm_61 has compute capability 6.1: 7.5 or newer is needed",
   },
   {
     name: "no cuBLASLt",
