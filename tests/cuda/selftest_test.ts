@@ -121,18 +121,26 @@ Deno.test({
 });
 
 Deno.test({
-  name: "the self-test of a device with a wrong kernel names it, and ends with status 1",
+  name: "the self-test of a device with a wrong kernel and one that fails names both: status 1",
   ignore,
   fn: async () => {
-    const { status, stdout } = await run({ LLMPIPE_EMU_SKIP: "swiglu_forward" });
+    const { status, stdout } = await run({
+      LLMPIPE_EMU_SKIP: "swiglu_forward",
+      LLMPIPE_EMU_FAIL: "gelu_forward:2",
+    });
     assertEquals(status, 1);
-    assertMatch(stdout, /^ {2}swigluForward +6 WRONG/m);
+    const wrong = [...stdout.matchAll(/^ {2}(\w+) +(\d+) WRONG/gm)].map(([, ...found]) => found);
+    const swiglu = ["swigluForward", "6"]; // in each type
+    assertEquals(wrong, [swiglu, ["geluForward", "1"], swiglu, swiglu]);
     assertMatch(
       stdout,
       /^ {2}Device 0 \(.*\): swigluForward \[10, 9\], bf16: y\[\d+\] must be .*, found/m,
     );
+    assertMatch(
+      stdout,
+      /^ {2}Device 0 \(.*\): geluForward \[10, 9\], bf16: gelu_forward: .*failure/m,
+    );
     assert(!stdout.includes("All kernels give the right numbers"));
-    assert(!/^ {2}(?!swigluForward)\w+ +\d+ WRONG/m.test(stdout), stdout);
   },
 });
 

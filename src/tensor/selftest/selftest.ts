@@ -109,6 +109,7 @@ function check(pair: CheckedDevice, cases: KernelCase[], type: FloatType): Kerne
       if (!(error <= 1)) result.faults.push(`${where}: ${worst}`);
     } catch (error) {
       result.faults.push(`${where}: ${(error as Error).message}`);
+      break; // a device that has failed once may fail in all that follows
     }
   }
   return result;
