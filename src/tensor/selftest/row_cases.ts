@@ -215,13 +215,13 @@ export function vocabularyCases({ B, S, D, V }: Sizes): KernelCase[] {
       { temperature, top, p: share },
     ): KernelCase => ({
       op: "sample",
-      sizes: `[${N}, ${V}], temperature ${temperature}`,
+      sizes: `[${B}, ${V}], temperature ${temperature}`,
       operands: {
-        x: read([N, V], perRow),
-        u: read([N], { type: "f64", value: (i) => (0.618 * (i + 1)) % 1 }),
-        token: written([N], { type: "i32" }),
+        x: read([B, V], perRow),
+        u: read([B], { type: "f64", value: (i) => (0.618 * (i + 1)) % 1 }),
+        token: written([B], { type: "i32" }),
       },
-      run: (k, p) => k.sample(p.x, p.u, p.token, N, V, temperature, top, share),
+      run: (k, p) => k.sample(p.x, p.u, p.token, B, V, temperature, top, share),
       types: ["f32"],
     })),
   ];
