@@ -45,7 +45,7 @@ for (const backend of BACKENDS.filter((name) => name !== "cpu")) {
         runCase(context, given, "bf16", x, random(B * Tq * H * K, 4, "bf16"), 0);
         const after = countersOf(backend);
         if (K === 64) assert(after.matrixLoads > before.matrixLoads);
-        assertEquals(after.bankConflicts - before.bankConflicts, 0, `${K} wide`);
+        assertEquals(after.bankConflicts - before.bankConflicts, 0, `bank conflicts, ${K} wide`);
       }
     },
   });

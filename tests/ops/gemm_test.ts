@@ -35,7 +35,14 @@ function gemm(product: Product, types?: readonly Element[]): Op {
       A: { shape: [sharedA ? 1 : batch, sizeA] },
       B: { shape: [sharedB ? 1 : batch, sizeB] },
     },
-    outputs: { C: { shape: [batch, sizeC], ...(out ? { type: out } : {}) } },
+    outputs: {
+      C: {
+        shape: [batch, sizeC],
+        ...(out ? { type: out } : {}),
+        // 0 times what C held is not nan
+        ...(beta === 0 && gap === 0 ? { value: () => NaN } : {}),
+      },
+    },
     reference: ({ A, B, C }) => {
       for (let i = 0; i < batch; i++) {
         const [a, b] = [sharedA ? 0 : i * sizeA, sharedB ? 0 : i * sizeB];
@@ -80,7 +87,8 @@ function gemm(product: Product, types?: readonly Element[]): Op {
   };
 }
 
-const SHAPES = [[1, 1, 1], [7, 9, 8], [8, 63, 1], [63, 7, 9], [33, 65, 129]];
+// The last one has rows of whole 16 bytes, which cuBLASLt asks for
+const SHAPES = [[1, 1, 1], [7, 9, 8], [8, 63, 1], [63, 7, 9], [33, 65, 129], [16, 24, 40]];
 const LAYOUTS = [[false, false], [false, true], [true, false], [true, true]];
 
 testOp("gemm multiplies in every layout and size", function* () {
@@ -89,6 +97,9 @@ testOp("gemm multiplies in every layout and size", function* () {
       yield gemm({ rows, cols, inner, transA, transB });
       yield gemm({ rows, cols, inner, transA, transB, gap: 3, alpha: 0.5, beta: 2 });
     }
+  }
+  for (const [transA, transB] of LAYOUTS) {
+    yield gemm({ rows: 16, cols: 24, inner: 40, transA, transB, gap: 8, alpha: 0.5, beta: 2 });
   }
 });
 
@@ -108,6 +119,10 @@ testOp("gemm of a batch, with shared operands", function* () {
     yield gemm({ ...shape, gap: 2, alpha: 0.25, beta: 1 });
     yield gemm({ ...shape, gap: 2, sharedA: true });
     yield gemm({ ...shape, gap: 2, sharedB: true });
+    const whole = { ...shape, rows: 8, cols: 16, inner: 24 }; // as above
+    yield gemm({ ...whole, beta: 1 });
+    yield gemm({ ...whole, sharedA: true });
+    yield gemm({ ...whole, gap: 8, sharedB: true });
   }
 });
 

@@ -160,7 +160,7 @@ function gather(N: number, D: number, top: number): Op {
 }
 
 testOp("moeGather and its gradient, which is added", function* () {
-  for (const [N, D, top] of [[1, 1, 1], [5, 7, 2], [13, 64, 6], [67, 99, 2]]) {
+  for (const [N, D, top] of [[1, 1, 1], [5, 7, 2], [13, 64, 6], [67, 99, 2], [3, 700, 4]]) {
     yield gather(N, D, top);
   }
 });
@@ -191,7 +191,7 @@ function combine(N: number, D: number, top: number): Op {
 }
 
 testOp("moeCombine matches its formula and both gradients", function* () {
-  for (const [N, D, top] of [[1, 1, 1], [5, 7, 2], [13, 64, 6], [67, 99, 2]]) {
+  for (const [N, D, top] of [[1, 1, 1], [5, 7, 2], [13, 64, 6], [67, 99, 2], [3, 700, 4]]) {
     yield combine(N, D, top);
   }
 });
