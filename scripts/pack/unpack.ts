@@ -123,7 +123,7 @@ function whyNotUsable(path: string): string | undefined {
     if (!isDirectory) return "it is not a folder";
     if (uid !== Deno.uid()) return "it belongs to another user";
     if (mode! & 0o022) return "others may write to it (chmod go-w)";
-    Deno.removeSync(Deno.makeTempFileSync({ dir: path, prefix: ".new-" }));
+    Deno.removeSync(Deno.makeTempFileSync({ dir: path, prefix: ".probe-" })); // not swept by others
   } catch (error) {
     return (error as Error).message;
   }

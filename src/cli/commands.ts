@@ -145,7 +145,7 @@ clean_up_tokenization_spaces says.`,
   {
     name: "tokenizer",
     summary: "Trains a byte-level BPE tokenizer",
-    usage: ["train --input FILE --vocab-size N --save-path DIR [--special TEXT]... [--force]"],
+    usage: ["train --input FILE --vocab-size N --save-path DIR [OPTIONS]"],
     details: `
   --input FILE      Text or samples to learn from
   --vocab-size N    Number of token ids, special tokens included
@@ -160,8 +160,8 @@ clean_up_tokenization_spaces says.`,
     usage: ["[--device auto|cpu|cuda] [--gpu-selftest]"],
     details: `
   --device NAME    cpu or cuda: exit status 1 when that backend does not work
-  --gpu-selftest   Instead, compares every kernel on every GPU with the CPU at sizes where kernels go
-                   wrong, and prints how fast it is beside the GPU's measured peaks
+  --gpu-selftest   Instead, compares every kernel on every GPU with the CPU at sizes where kernels
+                   go wrong, and prints how fast it is beside the GPU's measured peaks
 
 Exit status 1 when something that every run needs does not work, or a kernel's numbers are wrong; 2
 when --gpu-selftest finds no GPU that can be used.`,
