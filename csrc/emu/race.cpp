@@ -18,10 +18,13 @@ namespace {
 // block and interval; warp_interval counts __syncwarp within one.
 struct Access {
   unsigned interval;
-  unsigned short thread, warp_interval;
+  unsigned short thread : 14, halves : 2; // halves: which bytes of the cell
+  unsigned short warp_interval;
   void *from;
 };
-struct Cell { // of kGrain bytes
+// Of kGrain bytes. Of two single bytes in a cell the later access is remembered, so a race may be
+// missed, but none is seen between neighbours.
+struct Cell {
   Access write, reads[2];
   bool is_atomic, is_pending;
 };
@@ -73,9 +76,11 @@ bool is_of_other_block(const Access &earlier) {
   return earlier.interval >= launch_interval && earlier.interval < block_interval;
 }
 
-void check_order(Kind kind, const Access &earlier, bool is_shared, const void *p, unsigned thread,
-                 void *from) {
-  if (earlier.interval == 0) return;
+void check_order(Kind kind, const Access &earlier, bool is_shared, const void *p,
+                 const Access &now) {
+  if (earlier.interval == 0 || (earlier.halves & now.halves) == 0) return;
+  const unsigned thread = now.thread;
+  void *const from = now.from;
   if (!is_ordered(earlier, thread))
     report(kind, p, thread, from, &earlier);
   else if (!is_shared && is_of_other_block(earlier))
@@ -128,18 +133,20 @@ void access(const void *p, size_t bytes, bool write, bool atomic, unsigned threa
   if (cells == nullptr || at >= size) return;
   const bool is_shared = at < shared_part;
   if (!is_shared && !atomic) sectors::access(p, bytes, write, thread, from);
-  const Access now{interval, (unsigned short)thread, warp_intervals[thread / 32], from};
+  Access now{interval, (unsigned short)thread, 0, warp_intervals[thread / 32], from};
   for (size_t i = at / kGrain; i <= (at + bytes - 1) / kGrain; i++) {
     Cell &cell = cells[i];
+    const size_t first = i * kGrain;
+    now.halves = (at <= first ? 1 : 0) | (at + bytes > first + 1 ? 2 : 0);
     if (!(atomic && cell.is_atomic))
-      check_order(write ? kWriteWrite : kReadWrite, cell.write, is_shared, p, thread, from);
+      check_order(write ? kWriteWrite : kReadWrite, cell.write, is_shared, p, now);
     const bool is_of_block = cell.write.interval >= block_interval;
     if (is_shared && !write && cell.is_pending && is_of_block)
       report(kPending, p, thread, from, &cell.write);
     if (is_shared && !write && !is_of_block) report(kUnwritten, p, thread, from, nullptr);
     if (write) {
       for (const Access &read : cell.reads)
-        check_order(kWriteRead, read, is_shared, p, thread, from);
+        check_order(kWriteRead, read, is_shared, p, now);
       cell.write = now;
       cell.is_atomic = atomic;
       cell.is_pending = false;

@@ -86,36 +86,35 @@ const numbers = (seed: number, step = 0) => {
 };
 
 testOp("a token is drawn by its probability among the kept ones", function* () {
-  for (const V of [1, 2, 31, 257, 4096, 4097]) {
-    yield sample("all", 3, V, { temperature: 0.7 }, numbers(V));
-    yield sample("the largest", 3, V, { temperature: 0 }, numbers(V));
+  for (const V of [1, 31, 257, 4097]) {
+    yield sample("all", 2, V, { temperature: 0.7 }, numbers(V));
+    yield sample("the largest", 2, V, { temperature: 0 }, numbers(V));
   }
-  yield sample("many chunks", 2, 9000, { temperature: 1.5, topK: 300, topP: 0.9 }, numbers(3));
-  yield sample("top-k", 9, 1000, { temperature: 1, topK: 5 }, numbers(4));
+  yield sample("many chunks", 1, 9000, { temperature: 1.5, topK: 300, topP: 0.9 }, numbers(3));
+  yield sample("top-k", 3, 1000, { temperature: 1, topK: 5 }, numbers(4));
   yield sample("top-k above V", 2, 30, { temperature: 1, topK: 50 }, numbers(5));
-  yield sample("top-p", 9, 1000, { temperature: 1, topP: 0.4 }, numbers(6));
-  yield sample("one of top-p", 4, 1000, { temperature: 1, topP: 1e-6 }, numbers(7));
+  yield sample("top-p", 3, 1000, { temperature: 1, topP: 0.4 }, numbers(6));
+  yield sample("one of top-p", 2, 1000, { temperature: 1, topP: 1e-6 }, numbers(7));
 });
 
 testOp("of equal logits the lower ids are kept", function* () {
-  for (const step of [0.5, 4]) {
-    yield sample("ties", 3, 700, { temperature: 0 }, numbers(8, step));
-    yield sample("ties", 3, 700, { temperature: 1, topK: 40 }, numbers(9, step));
-    yield sample("ties", 3, 700, { temperature: 1, topP: 0.45 }, numbers(10, step));
-    yield sample("ties", 2, 4700, { temperature: 1, topK: 2000, topP: 0.45 }, numbers(11, step));
-  }
-  yield sample("all equal", 2, 5000, { temperature: 1, topK: 4500, topP: 0.45 }, () => -2);
+  const numbersOf = (seed: number) => numbers(seed, 2); // few values, each of many tokens
+  yield sample("ties", 3, 700, { temperature: 0 }, numbersOf(8));
+  yield sample("ties", 3, 700, { temperature: 1, topK: 40 }, numbersOf(9));
+  yield sample("ties", 3, 700, { temperature: 1, topP: 0.45 }, numbersOf(10));
+  yield sample("ties", 1, 4700, { temperature: 1, topK: 2000, topP: 0.45 }, numbersOf(11));
+  yield sample("all equal", 1, 5000, { temperature: 1, topK: 4500, topP: 0.45 }, () => -2);
   yield sample("0 and -0", 4, 64, { temperature: 1, topK: 10 }, (i) => i % 2 ? 0 : -0);
 });
 
 testOp("infinities and nan among logits leave a token to draw", function* () {
   const odd = (values: number[]) => (i: number) => values[i % values.length];
   for (const rules of [{ temperature: 0 }, { temperature: 1 }, { temperature: 1, topP: 0.5 }]) {
-    yield sample("-inf", 3, 40, rules, odd([-Infinity, 1, -Infinity, 2]));
-    yield sample("nan", 3, 40, rules, odd([NaN, 1, -Infinity, 2]));
-    yield sample("inf", 3, 40, rules, odd([3, Infinity, 1, Infinity, NaN]));
-    yield sample("no number", 3, 40, rules, () => NaN);
-    yield sample("all -inf", 3, 40, rules, () => -Infinity);
+    yield sample("-inf", 2, 40, rules, odd([-Infinity, 1, -Infinity, 2]));
+    yield sample("nan", 2, 40, rules, odd([NaN, 1, -Infinity, 2]));
+    yield sample("inf", 2, 40, rules, odd([3, Infinity, 1, Infinity, NaN]));
+    yield sample("no number", 2, 40, rules, () => NaN);
+    yield sample("all -inf", 2, 40, rules, () => -Infinity);
   }
 });
 
