@@ -15,6 +15,9 @@ namespace {
 constexpr int kWarps = 4, kThreads = 32 * kWarps;
 constexpr int kMostColumns = 256 / 32; // of a lane
 constexpr int kPart = 256;             // keys of a part
+// Blocks of a multiprocessor that the compiler makes room for. By its own choice it keeps a few
+// registers too little and spills on sm_80.
+constexpr int kBlocks = 4, kBlocksBackward = 2;
 
 GPU_DEV int lane_of_warp() { return (int)threadIdx.x & 31; }
 GPU_DEV int warp_of_block() { return (int)threadIdx.x >> 5; }
@@ -109,7 +112,7 @@ GPU_DEV void attend(Softmax &so_far, const Query<T, W> &query, const T *q, const
 }
 
 template <class T, int W>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocks)
     attention_rows(Attention a, const T *q, const T *k, const T *v, T *o, float *lse,
                    DeviceFault *fault) {
   GPU_SMEM(float, p, [kWarps][32]);
@@ -218,7 +221,7 @@ GPU_DEV float find_do_o(const Query<T, W> &query, const AttentionInputs<T> &in) 
 }
 
 template <class T, int W>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocksBackward)
     attention_rows_of_queries(Attention a, AttentionGradients strides, AttentionInputs<T> in,
                               AttentionOutputs<T> to) {
   GPU_SMEM(float, ds, [kWarps][32]);
@@ -242,7 +245,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class T, int W>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocksBackward)
     attention_rows_of_keys(Attention a, AttentionGradients strides, AttentionInputs<T> in,
                            AttentionOutputs<T> to) {
   GPU_SMEM(Gradient, gradients, [kWarps][32]);
