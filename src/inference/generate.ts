@@ -93,7 +93,8 @@ export function* generate(
   start = performance.now();
   while (statistics.newTokens < options.maxNewTokens && !stops.found && !ends.has(id)) {
     statistics.newTokens++;
-    const text = stops.push(decoder.push(id));
+    const hasText = id < tokenizer.vocabSize; // rows that pad the vocabulary stand for nothing
+    const text = stops.push(hasText ? decoder.push(id) : "");
     if (text) yield text;
     if (statistics.newTokens === options.maxNewTokens) break;
     id = sampler.next(language.extend(Int32Array.of(id)));

@@ -19,7 +19,7 @@ function answer(modelPath: string, prompt: string, chat: boolean): string {
 Deno.test("generate() with chat answers to the prompt as the template writes it", () => {
   const template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}" +
     "{% if add_generation_prompt %}<assistant>{% endif %}";
-  using model = withTokenizer("qwen2", template);
+  using model = withTokenizer("qwen2", { template });
   assertEquals(
     answer(model.dir, "hello", true),
     answer(model.dir, "<user>hello<assistant>", false),

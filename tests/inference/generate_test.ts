@@ -39,3 +39,13 @@ Deno.test("generate() draws the same text for a seed, another for another", () =
   assertEquals(drawn(1), drawn(1));
   assertEquals(drawn(1) === drawn(2), false);
 });
+
+Deno.test("generate() writes nothing for the rows that pad a vocabulary", () => {
+  using padded = withTokenizer("llama_gqa", { tokens: 34 });
+  using whole = withTokenizer("llama_gqa");
+  const options = { temperature: 4, seed: 3, device: "cpu" } as const;
+  const text = textOf(whole.dir, options);
+  const kept = text.replaceAll(/\((\d+)\)/g, (token, id) => Number(id) < 34 ? token : "");
+  assertEquals(kept === text, false, "no row beyond the tokenizer was drawn");
+  assertEquals(textOf(padded.dir, options), kept);
+});
