@@ -85,7 +85,10 @@ expectRefused("a wrong configuration names key, requirement, value and place", (
     config: { max_seq_len: 65 },
     says: ["max_seq_len as it must be at most 64", "current value is 65 ("],
   },
-  "a device that is not there": { config: { device: "cuda" }, says: ["no CUDA backend"] },
+  "a device that is not there": {
+    config: { device: "cuda" },
+    says: ["Cannot use device: cuda as"],
+  },
   "an override of nothing": {
     args: ["train", right(), "--set", "optimizer"],
     says: ["optimizer"],
