@@ -6,7 +6,6 @@ import { convertToHuggingFace, convertToPipeline } from "../../src/checkpoint/co
 import { openModel } from "../../src/checkpoint/model_source.ts";
 import { ConfigError } from "../../src/config/config_error.ts";
 import { openSafetensors, writeSafetensors } from "../../src/formats/safetensors.ts";
-import { openTorchFile } from "../../src/formats/torch_file.ts";
 import { bytesOf, copyFiles, describe, FIXTURES, model, sha256, withDir } from "./fixtures.ts";
 
 const MODELS = [
@@ -78,25 +77,6 @@ Deno.test("HF -> pp -> HF keeps the type of each tensor when they differ", () =>
     assertEquals(names(hf), ["config.json", "model.safetensors"]);
     using file = openSafetensors(join(hf, "model.safetensors"));
     assertEquals(file.metadata, { format: "pt" });
-  }));
-
-Deno.test("HF -> pp as torch files -> HF keeps every byte", () =>
-  withDir(async (dir) => {
-    for (const name of ["llama/hf_bf16", "chatglm3/hf"]) {
-      const [pp, hf] = [join(dir, name, "pp"), join(dir, name, "hf")];
-      await convertToPipeline({ inputPath: model(name), savePath: pp, format: "pt" });
-      await convertToHuggingFace({ inputPath: pp, savePath: hf, maxShardBytes: 1e9 });
-      assertEquals(describe(pp), describe(model(name)));
-      assertEquals(describe(hf), describe(model(name)));
-      const layers = names(pp).filter((name) => name.startsWith("layer_"));
-      assert(
-        layers.length > 2 && layers.every((name) => /^layer_\d\d-model_states.pt$/.test(name)),
-      );
-      for (const layer of layers) {
-        using file = openTorchFile(join(pp, layer));
-        assert(file.tensors.size > 0);
-      }
-    }
   }));
 
 for (const family of ["llama", "bloom", "mixtral", "baichuan2", "chatglm3"]) {

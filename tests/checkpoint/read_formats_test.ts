@@ -4,49 +4,76 @@ import { join } from "@std/path";
 import { convertToPipeline } from "../../src/checkpoint/convert.ts";
 import { type ModelSource, openModel } from "../../src/checkpoint/model_source.ts";
 import { FAMILY_NAMES } from "../../src/checkpoint/names/registry.ts";
+import { writeSafetensors } from "../../src/formats/safetensors.ts";
 import type { TensorData } from "../../src/formats/tensor_file.ts";
 import { writeTorchTensors } from "../../src/formats/torch_writer.ts";
 import { describe, model, withDir } from "./fixtures.ts";
 
 const MODELS = [
-  ...["llama_gqa", "mistral", "mixtral", "qwen2"],
+  ...["llama_gqa", "llama_rope_llama3", "mistral", "mixtral", "qwen2"],
   ...["bloom", "baichuan2", "baichuan2_13b", "chatglm3"],
-].map((name) => `${name}/hf`);
+];
+
+/** Writes a model into an empty directory in each of the formats. */
+const FORMATS: Record<string, (source: ModelSource, dir: string) => Promise<void> | void> = {
+  "model.safetensors": (source, dir) => writeModel(source, dir, "model.safetensors", 1),
+  "sharded safetensors": (source, dir) => writeModel(source, dir, "model.safetensors", 3),
+  "pytorch_model.bin": (source, dir) => writeModel(source, dir, "pytorch_model.bin", 1),
+  "sharded pytorch_model.bin": (source, dir) => writeModel(source, dir, "pytorch_model.bin", 3),
+  "layers in safetensors": ({ dir: inputPath }, savePath) =>
+    writeLayers(inputPath, savePath, "safetensors"),
+  "layers in .pt": ({ dir: inputPath }, savePath) => writeLayers(inputPath, savePath, "pt"),
+  "a run of DeepSpeed": async ({ dir: inputPath }, dir) => {
+    const tag = join(dir, "global_step7");
+    await writeLayers(inputPath, tag, "pt");
+    for (const name of names(tag)) {
+      const to = join(tag, name.replace(/^(layer_\d+)-/, "$1-model_00-")); // a third axis of size 1
+      Deno.renameSync(join(tag, name), to);
+    }
+    Deno.renameSync(join(tag, "config.json"), join(dir, "config.json"));
+    Deno.writeTextFileSync(join(dir, "latest"), "global_step7");
+    Deno.writeTextFileSync(join(tag, "mp_rank_00_model_states.pt"), "state that is not read");
+  },
+};
 
 Deno.test("every family has a model here", () => {
   const families = MODELS.map((name) => {
-    using source = openModel(model(name));
+    using source = openModel(model(`${name}/hf`));
     return source.family;
   });
   assertEquals([...new Set(families)].sort(), Object.keys(FAMILY_NAMES).sort());
 });
 
 for (const name of MODELS) {
-  Deno.test(`${name} reads the same as pytorch_model.bin, one and sharded, and as layer files`, () =>
-    withDir(async (dir) => {
-      const from = model(name);
-      const wanted = describe(from);
-      const [one, shards] = [join(dir, "one"), join(dir, "shards")];
-      {
+  for (const [format, write] of Object.entries(FORMATS)) {
+    Deno.test(`${name} reads the same from ${format}`, () =>
+      withDir(async (dir) => {
+        const from = model(`${name}/hf`);
         using source = openModel(from);
-        const tensors = hfTensors(source);
-        const half = tensors.length >> 1;
-        writeTorchModel(source, one, { "pytorch_model.bin": tensors });
-        writeTorchModel(source, shards, {
-          "pytorch_model-00001-of-00002.bin": tensors.slice(0, half),
-          "pytorch_model-00002-of-00002.bin": tensors.slice(half),
-        });
-      }
-      assertEquals(describe(one), wanted);
-      assertEquals(describe(shards), wanted);
-      for (const format of ["safetensors", "pt"] as const) {
-        const savePath = join(dir, format);
-        await convertToPipeline({ inputPath: shards, savePath, format });
-        assertEquals(describe(savePath), wanted);
-        const files = [...Deno.readDirSync(savePath)].map(({ name }) => name);
-        assert(files.includes(`layer_00-model_states.${format}`));
-      }
-    }));
+        await write(source, dir);
+        assertEquals(describe(dir), describe(from));
+      }));
+  }
+}
+
+/** A Hugging Face directory in so many files of either format, with an index if there are several. */
+function writeModel(source: ModelSource, dir: string, file: string, count: number): void {
+  Deno.copyFileSync(join(source.configDir, "config.json"), join(dir, "config.json"));
+  const tensors = hfTensors(source);
+  const [stem, ending] = file.split(".");
+  const map: Record<string, string> = {};
+  for (let i = 0; i < count; i++) {
+    const name = count === 1 ? file : `${stem}-0000${i + 1}-of-0000${count}.${ending}`;
+    const part = tensors.filter((_, at) => at % count === i);
+    if (ending === "bin") {
+      using opened = Deno.openSync(join(dir, name), { write: true, createNew: true });
+      writeTorchTensors(opened, part);
+    } else writeSafetensors(join(dir, name), part);
+    for (const tensor of part) map[tensor.name] = name;
+  }
+  if (count === 1) return;
+  const index = { metadata: {}, weight_map: map };
+  Deno.writeTextFileSync(join(dir, `${file}.index.json`), JSON.stringify(index));
 }
 
 /** Every tensor once, under its Hugging Face name. */
@@ -63,21 +90,11 @@ function hfTensors(source: ModelSource): TensorData[] {
   return [...tensors.values()];
 }
 
-/** A Hugging Face directory of PyTorch files, with an index if there are several. */
-function writeTorchModel(
-  source: ModelSource,
-  dir: string,
-  files: Record<string, TensorData[]>,
-): void {
-  Deno.mkdirSync(dir);
-  Deno.copyFileSync(join(source.configDir, "config.json"), join(dir, "config.json"));
-  const map: Record<string, string> = {};
-  for (const [file, tensors] of Object.entries(files)) {
-    using opened = Deno.openSync(join(dir, file), { write: true, createNew: true });
-    writeTorchTensors(opened, tensors);
-    for (const { name } of tensors) map[name] = file;
-  }
-  if (Object.keys(files).length === 1) return;
-  const index = { metadata: {}, weight_map: map };
-  Deno.writeTextFileSync(join(dir, "pytorch_model.bin.index.json"), JSON.stringify(index));
+async function writeLayers(inputPath: string, savePath: string, format: "safetensors" | "pt") {
+  await convertToPipeline({ inputPath, savePath, format });
+  assert(names(savePath).includes(`layer_00-model_states.${format}`));
+}
+
+function names(dir: string): string[] {
+  return [...Deno.readDirSync(dir)].map(({ name }) => name);
 }

@@ -18,11 +18,11 @@ export function withTokenizer(
   for (const { name } of Deno.readDirSync(from)) {
     Deno.copyFileSync(join(from, name), join(dir, name));
   }
-  const { vocab_size } = JSON.parse(Deno.readTextFileSync(join(dir, "config.json")));
+  const config = JSON.parse(Deno.readTextFileSync(join(dir, "config.json")));
   const letters = "abcdefghijklmnopqrstuvwxyz <>[]";
   const vocab = Object.fromEntries(
     Array.from(
-      { length: options.tokens ?? vocab_size },
+      { length: options.tokens ?? config.padded_vocab_size ?? config.vocab_size },
       (_, id) => [letters[id - 3] ?? `(${id})`, id],
     ),
   );

@@ -8,12 +8,13 @@ import { LanguageModel } from "../../src/inference/language_model.ts";
 import { loadWeights } from "../../src/models/load_weights.ts";
 import { describeModel } from "../../src/models/registry.ts";
 import { Device } from "../../src/tensor/device.ts";
-import { describe } from "../checkpoint/fixtures.ts";
+import { describe, withDir } from "../checkpoint/fixtures.ts";
 import { ROOT, train, writeSamples } from "../train/run_training.ts";
 
 const FIXTURES = join(ROOT, "tests/fixtures/models");
 const MODELS = [
   "llama_gqa",
+  "llama_rope_llama3",
   "bloom",
   "bloom_h6",
   "bloom_post",
@@ -59,19 +60,21 @@ for (const name of MODELS) {
     }
   });
 
-  Deno.test(`${name}: to the pipeline layout and back, every byte is kept`, async () => {
-    const dir = Deno.makeTempDirSync({ prefix: "llmpipe-family-" });
-    try {
-      const from = join(FIXTURES, name, "hf");
-      const [pp, hf] = [join(dir, "pp"), join(dir, "hf")];
-      await convertToPipeline({ inputPath: from, savePath: pp });
-      await convertToHuggingFace({ inputPath: pp, savePath: hf, maxShardBytes: 1 << 30 });
-      assertEquals(describe(pp), describe(from));
-      assertEquals(describe(hf), describe(from));
-    } finally {
-      Deno.removeSync(dir, { recursive: true });
-    }
-  });
+  for (const format of ["safetensors", "pt"] as const) {
+    const way = format === "pt" ? "torch files" : "the pipeline layout";
+    Deno.test(`${name}: to ${way} and back, every byte is kept`, () =>
+      withDir(async (dir) => {
+        const from = join(FIXTURES, name, "hf");
+        const [pp, hf] = [join(dir, "pp"), join(dir, "hf")];
+        await convertToPipeline({ inputPath: from, savePath: pp, format });
+        await convertToHuggingFace({ inputPath: pp, savePath: hf, maxShardBytes: 1 << 30 });
+        assertEquals(describe(pp), describe(from));
+        assertEquals(describe(hf), describe(from));
+        const layers = [...Deno.readDirSync(pp)].map(({ name }) => name)
+          .filter((name) => name !== "config.json");
+        assert(layers.every((name) => name.endsWith(`-model_states.${format}`)), `${layers}`);
+      }));
+  }
 }
 
 /** Trains two steps of four rows in dir/NAME. */
@@ -100,9 +103,8 @@ for (
   ]
 ) {
   const title = changes ? `${name} with ${JSON.stringify(changes)}` : name;
-  Deno.test(`${title}: runs in three stages, and in two with two replicas, equal a run in one`, async () => {
-    const dir = Deno.makeTempDirSync({ prefix: "llmpipe-family-" });
-    try {
+  Deno.test(`${title}: runs in three stages, and in two with two replicas, equal a run in one`, () =>
+    withDir(async (dir) => {
       writeSamples(
         join(dir, "data.jsonl"),
         [16, 5, 9, 12].map((length, i) => {
@@ -129,8 +131,5 @@ for (
           assert(off <= 1e-5 * value, `${many[i]} in [${dims}], ${value} in one rank`);
         });
       }
-    } finally {
-      Deno.removeSync(dir, { recursive: true });
-    }
-  });
+    }));
 }
