@@ -31,7 +31,7 @@ const BAICHUAN = {
 const ROWS: Record<string, Row> = {
   "llama 1, 2, 3": {
     type: "llama",
-    models: ["llama_gqa", "llama_rope_llama3"],
+    models: ["llama_gqa", "llama_rope_llama3", "llama_bias"],
     tokenizers: {
       "`tokenizer.json`": ["llama", "llama3"].flatMap(encodes),
       SentencePiece: encodesAsSlow("llama"),

@@ -52,6 +52,7 @@ export class LayerNames {
     const family = FAMILY_NAMES[type];
     const { embedding, block, head } = family;
     const count = (key: string) => readCount(config, key, path);
+    const keys = { count, isSet: (key: string) => config[key] === true };
     const L = count(family.blockCount.find((key) => key in config) ?? family.blockCount[0]);
     const tie = config.tie_word_embeddings;
     this.family = type;
@@ -60,8 +61,8 @@ export class LayerNames {
 
     const table = (layer: number, names: Readonly<Record<string, string>>, optional: boolean) =>
       Object.entries(names).map(([name, hfName]) => ({ layer, name, hfName, optional }));
-    const blockNames = block.names(count);
-    const stacks = Object.entries(block.stacks?.(count) ?? {});
+    const blockNames = block.names(keys);
+    const stacks = Object.entries(block.stacks?.(keys) ?? {});
     const blocks = Array.from({ length: L }, (_, i) => {
       const prefix = block.prefix.replace("{i}", String(i));
       for (const [alias, name] of Object.entries(block.aliases ?? {})) {
@@ -70,11 +71,8 @@ export class LayerNames {
       for (const [stack, names] of stacks) {
         this.#stacks.set(prefix + stack, names.map((rows) => rows.map((name) => prefix + name)));
       }
-      const prefixed = (names: readonly string[], optional: boolean) =>
-        names.map((name) => ({ layer: i + 1, name, hfName: prefix + name, optional }));
       return [
-        ...prefixed(blockNames, false),
-        ...prefixed(block.optional, true),
+        ...table(i + 1, Object.fromEntries(blockNames.map((name) => [name, prefix + name])), false),
         ...table(i + 1, block.shared ?? {}, true),
       ];
     });

@@ -1,6 +1,5 @@
 /** Baichuan 2: llama's block, and a head whose rows have length 1. @see arXiv:2309.10305 @module */
 import { ConfigError } from "../config/config_error.ts";
-import { swiglu } from "../tensor/ops/activation.ts";
 import { add } from "../tensor/ops/add.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import { linear } from "../tensor/ops/linear.ts";
@@ -22,6 +21,7 @@ import {
 import { normal, ones } from "./declare.ts";
 import type { Forward, ModelDescription } from "./model.ts";
 import { ropeFrequencies } from "./rope_frequencies.ts";
+import { type Mlp, swigluMlp } from "./swiglu_mlp.ts";
 
 /** Shortest row of the head that is normalised, as in torch.nn.functional.normalize. */
 const HEAD_EPS = 1e-12;
@@ -65,14 +65,13 @@ export function baichuan(config: ModelConfig): ModelDescription {
     shape: [V, D],
     init: { kind: "normal", std, ...(paddingId >= 0 ? { zeroRow: paddingId } : {}) },
   };
+  const mlp = swigluMlp({ D, F, std, bias: false });
   const block = [
     norm("input_layernorm"),
     matrix("self_attn.W_pack", 3 * D, D),
     matrix("self_attn.o_proj", D, D),
     norm("post_attention_layernorm"),
-    matrix("mlp.gate_proj", F, D),
-    matrix("mlp.up_proj", F, D),
-    matrix("mlp.down_proj", D, F),
+    ...mlp.parameters,
   ];
 
   return {
@@ -96,7 +95,7 @@ export function baichuan(config: ModelConfig): ModelDescription {
         frequencies
           ? { angles: makeRopeTable(device, frequencies, positions) }
           : { slopes: uploadSlopes(device, H) },
-        { H, K, eps, paddingId },
+        { H, K, eps, paddingId, mlp },
       ),
   };
 }
@@ -121,7 +120,7 @@ function requireSecondGeneration(config: ModelConfig): void {
 function forward(
   /** How a token knows where it is: turned by angles, or biased by distance. */
   { angles, slopes }: { angles?: RopeTable; slopes?: Tensor },
-  { H, K, eps, paddingId }: { H: number; K: number; eps: number; paddingId: number },
+  { H, K, eps, paddingId, mlp }: { H: number; K: number; eps: number; paddingId: number; mlp: Mlp },
 ): Forward {
   return {
     embed: ({ tape, weights, batch }) =>
@@ -139,16 +138,7 @@ function forward(
       const branch = linear(tape, o, weights.get("self_attn.o_proj.weight"));
       const scale = weights.get("post_attention_layernorm.weight");
       const [a, m] = addRmsNorm(tape, h, branch, scale, eps);
-      const gates = linear(
-        tape,
-        m,
-        weights.fused("mlp.gate_proj.weight", "mlp.up_proj.weight"),
-      );
-      return add(
-        tape,
-        a,
-        linear(tape, swiglu(tape, gates), weights.get("mlp.down_proj.weight")),
-      );
+      return add(tape, a, mlp.forward(run, m));
     },
 
     head: ({ tape, weights }, h) => ({

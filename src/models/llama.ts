@@ -1,13 +1,10 @@
 /** Llama: pre-norm blocks of rotary grouped-query attention and SwiGLU. @see arXiv:2302.13971 @module */
 import type { Device } from "../tensor/device.ts";
-import { swiglu } from "../tensor/ops/activation.ts";
 import { add } from "../tensor/ops/add.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
-import { linear } from "../tensor/ops/linear.ts";
 import { addRmsNorm, rmsNorm } from "../tensor/ops/norm.ts";
 import { makeRopeTable, rope } from "../tensor/ops/rope.ts";
 import type { Initializer, ParameterSpec } from "../tensor/parameter.ts";
-import type { Tensor } from "../tensor/tensor.ts";
 import { attend } from "./attend.ts";
 import {
   type ModelConfig,
@@ -19,38 +16,24 @@ import {
   requireFalse,
   requireMultiple,
 } from "./config_json.ts";
-import { normal, ones, zeros } from "./declare.ts";
-import type { Forward, LayerRun, ModelDescription } from "./model.ts";
+import { ones } from "./declare.ts";
+import type { Forward, ModelDescription } from "./model.ts";
+import { Projection } from "./projection.ts";
 import { ropeFrequencies } from "./rope_frequencies.ts";
+import { type Mlp, type MlpSizes, swigluMlp } from "./swiglu_mlp.ts";
 
 /** What tells a family from llama. */
 export interface LlamaKin {
   /** `model_type` of config.json. */
   family: string;
-  /** Whether queries, keys and values have biases. */
+  /** Whether config.json may ask for biases; a family that has no such keys refuses them. */
+  choosesBiases?: boolean;
+  /** Whether queries, keys and values have biases whatever config.json says. */
   qkvBias?: boolean;
   /** Keys that a token sees at most; undefined for no limit. */
   window?: number | undefined;
   /** What follows the attention in a block; undefined for the MLP of llama. */
   mlp?: (sizes: MlpSizes) => Mlp;
-}
-
-/** What an MLP is made of. */
-export interface MlpSizes {
-  /** Width of the hidden states. */
-  D: number;
-  /** Width inside. */
-  F: number;
-  /** Declares a matrix that starts as normal numbers. */
-  matrix(name: string, rows: number, columns: number): ParameterSpec;
-}
-
-/** The MLP of a block. */
-export interface Mlp {
-  /** What it declares. */
-  parameters: readonly ParameterSpec[];
-  /** [N, D] to [N, D]. */
-  forward(run: LayerRun, x: Tensor): Tensor;
 }
 
 /**
@@ -60,7 +43,7 @@ export interface Mlp {
  * @throws {ConfigError} On a missing, wrong or unsupported key
  */
 export function llama(config: ModelConfig): ModelDescription {
-  return llamaLike(config, { family: "llama" });
+  return llamaLike(config, { family: "llama", choosesBiases: true });
 }
 
 /**
@@ -71,7 +54,7 @@ export function llama(config: ModelConfig): ModelDescription {
  */
 export function llamaLike(
   config: ModelConfig,
-  { family, qkvBias = false, window, mlp: mlpOf = swigluMlp }: LlamaKin,
+  { family, choosesBiases = false, qkvBias = false, window, mlp: mlpOf }: LlamaKin,
 ): ModelDescription {
   const D = readInteger(config, "hidden_size");
   const F = readInteger(config, "intermediate_size");
@@ -90,12 +73,16 @@ export function llamaLike(
   const tied = readBoolean(config, "tie_word_embeddings", false);
   const paddingId = readInteger(config, "pad_token_id", { min: -1, fallback: -1 });
   readChoice(config, "hidden_act", ["silu"], "silu");
-  requireFalse(config, "attention_bias");
-  requireFalse(config, "mlp_bias");
+  if (!choosesBiases) {
+    for (const key of ["attention_bias", "mlp_bias"]) {
+      requireFalse(config, key);
+    }
+  }
+  const attentionBias = readBoolean(config, "attention_bias", false);
+  const mlpBias = readBoolean(config, "mlp_bias", false);
   const attentionDropout = readDropout(config, "attention_dropout");
   const frequencies = ropeFrequencies(config, K);
 
-  const matrix = (name: string, rows: number, columns: number) => normal(name, rows, columns, std);
   const norm = (name: string) => ones(name, D);
   const table = (init: Initializer): ParameterSpec => ({
     name: "embed_tokens.weight",
@@ -103,20 +90,17 @@ export function llamaLike(
     init,
     ...(tied ? { tied: "embed" } : {}),
   });
-  const mlp = mlpOf({ D, F, matrix });
+  const mlp = mlpOf?.({ D, F, std }) ?? swigluMlp({ D, F, std, bias: mlpBias });
+  const qkv = new Projection(
+    { "self_attn.q_proj": H * K, "self_attn.k_proj": G * K, "self_attn.v_proj": G * K },
+    D,
+    { std, bias: qkvBias || attentionBias },
+  );
+  const output = new Projection({ "self_attn.o_proj": D }, H * K, { std, bias: attentionBias });
   const block = [
     norm("input_layernorm.weight"),
-    matrix("self_attn.q_proj.weight", H * K, D),
-    matrix("self_attn.k_proj.weight", G * K, D),
-    matrix("self_attn.v_proj.weight", G * K, D),
-    ...(qkvBias
-      ? [
-        zeros("self_attn.q_proj.bias", H * K),
-        zeros("self_attn.k_proj.bias", G * K),
-        zeros("self_attn.v_proj.bias", G * K),
-      ]
-      : []),
-    matrix("self_attn.o_proj.weight", D, H * K),
+    ...qkv.parameters,
+    ...output.parameters,
     norm("post_attention_layernorm.weight"),
     ...mlp.parameters,
   ];
@@ -144,25 +128,11 @@ export function llamaLike(
         K,
         eps,
         paddingId,
-        qkvBias,
+        qkv,
+        output,
         mlp,
         attentionDropout,
       }),
-  };
-}
-
-function swigluMlp({ D, F, matrix }: MlpSizes): Mlp {
-  return {
-    parameters: [
-      matrix("mlp.gate_proj.weight", F, D),
-      matrix("mlp.up_proj.weight", F, D),
-      matrix("mlp.down_proj.weight", D, F),
-    ],
-    forward({ tape, weights }, x) {
-      const up = weights.fused("mlp.gate_proj.weight", "mlp.up_proj.weight");
-      const gates = linear(tape, x, up);
-      return linear(tape, swiglu(tape, gates), weights.get("mlp.down_proj.weight"));
-    },
   };
 }
 
@@ -170,13 +140,14 @@ function forward(
   device: Device,
   positions: number,
   frequencies: Float32Array,
-  { H, G, K, eps, paddingId, qkvBias, mlp, attentionDropout }: {
+  { H, G, K, eps, paddingId, qkv, output, mlp, attentionDropout }: {
     H: number;
     G: number;
     K: number;
     eps: number;
     paddingId: number;
-    qkvBias: boolean;
+    qkv: Projection;
+    output: Projection;
     mlp: Mlp;
     attentionDropout: number;
   },
@@ -191,17 +162,14 @@ function forward(
       const dropout = run.dropout?.("attention", attentionDropout);
       const shape = { H, G, K, dropout };
       const x = rmsNorm(tape, h, weights.get("input_layernorm.weight"), eps);
-      const projections = ["q", "k", "v"].map((name) => `self_attn.${name}_proj`);
-      const fused = (kind: string) => weights.fused(...projections.map((name) => name + kind));
-      const qkv = rope(
+      const turned = rope(
         tape,
-        linear(tape, x, fused(".weight"), qkvBias ? fused(".bias") : undefined),
+        qkv.forward(run, x),
         batch.positions,
         angles,
         { heads: H + G, K, layout: "half" },
       );
-      const o = attend(run, qkv, shape);
-      const branch = linear(tape, o, weights.get("self_attn.o_proj.weight"));
+      const branch = output.forward(run, attend(run, turned, shape));
       const scale = weights.get("post_attention_layernorm.weight");
       const [a, m] = addRmsNorm(tape, h, branch, scale, eps);
       return add(tape, a, mlp.forward(run, m));

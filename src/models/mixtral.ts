@@ -9,8 +9,10 @@ import {
   readNotNegative,
   requireZero,
 } from "./config_json.ts";
-import { llamaLike, type Mlp, type MlpSizes } from "./llama.ts";
+import { normal } from "./declare.ts";
+import { llamaLike } from "./llama.ts";
 import type { ModelDescription } from "./model.ts";
+import type { Mlp, MlpSizes } from "./swiglu_mlp.ts";
 
 /** What transformers takes where config.json has no such key, and llama takes something else. */
 const DEFAULTS = {
@@ -45,7 +47,7 @@ export function mixtral(given: ModelConfig): ModelDescription {
 }
 
 /** Names of the experts as the paper has them: w1 is the gate, w3 the other half, w2 the way back. */
-function experts({ D, F, matrix }: MlpSizes, E: number, top: number): Mlp {
+function experts({ D, F, std }: MlpSizes, E: number, top: number): Mlp {
   const each = (names: readonly string[]) =>
     Array.from(
       { length: E },
@@ -55,9 +57,9 @@ function experts({ D, F, matrix }: MlpSizes, E: number, top: number): Mlp {
   const share = top / E;
   return {
     parameters: [
-      matrix("block_sparse_moe.gate.weight", E, D),
-      ...up.map((name) => ({ ...matrix(name, F, D), share })),
-      ...down.map((name) => ({ ...matrix(name, D, F), share })),
+      normal("block_sparse_moe.gate.weight", E, D, std),
+      ...up.map((name) => ({ ...normal(name, F, D, std), share })),
+      ...down.map((name) => ({ ...normal(name, D, F, std), share })),
     ],
     forward({ tape, weights, balance }, x) {
       const logits = linear(tape, x, weights.get("block_sparse_moe.gate.weight"));

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { join } from "@std/path";
 import { fromF32, isFloatStored, toF32 } from "../../src/checkpoint/cast.ts";
 import { openModel, readModelConfig } from "../../src/checkpoint/model_source.ts";
@@ -134,6 +134,23 @@ Deno.test("openModel() passes over inv_freq of old files and a head that a tie m
       ];
     });
     assertEquals(describe(dir), describe(model("llama_tied/hf")));
+  }));
+
+Deno.test("openModel() takes biases as config.json has them, no more and no fewer", () =>
+  withDir((dir) => {
+    const open = (name: string, changes: Record<string, unknown>) => {
+      copyFiles(model(name), dir);
+      const config = JSON.parse(Deno.readTextFileSync(join(dir, "config.json")));
+      Deno.writeTextFileSync(join(dir, "config.json"), JSON.stringify({ ...config, ...changes }));
+      openModel(dir);
+    };
+    for (const [key, part] of [["attention_bias", "self_attn"], ["mlp_bias", "mlp"]]) {
+      const fewer = assertThrows(() => open("llama_bias/hf", { [key]: false }), ConfigError);
+      assertMatch(fewer.message, RegExp(`no tensor named model.layers.0.${part}.\\w+_proj.bias`));
+      const change = { model_type: "llama", [key]: true };
+      const more = assertThrows(() => open("mistral/hf", change), ConfigError);
+      assertMatch(more.message, RegExp(`Cannot find in .*: model.layers.0.${part}.\\w+_proj.bias`));
+    }
   }));
 
 Deno.test("openModel() names every tensor that is missing or left over, at once", () =>

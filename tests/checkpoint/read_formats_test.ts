@@ -10,7 +10,7 @@ import { writeTorchTensors } from "../../src/formats/torch_writer.ts";
 import { describe, model, withDir } from "./fixtures.ts";
 
 const MODELS = [
-  ...["llama_gqa", "llama_rope_llama3", "mistral", "mixtral", "qwen2"],
+  ...["llama_gqa", "llama_rope_llama3", "llama_bias", "mistral", "mixtral", "qwen2"],
   ...["bloom", "baichuan2", "baichuan2_13b", "chatglm3"],
 ];
 

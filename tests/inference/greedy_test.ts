@@ -8,7 +8,7 @@ import { loadTokenizer } from "../../src/tokenizer/mod.ts";
 import { withTokenizer } from "./with_tokenizer.ts";
 
 const MODELS = [
-  ...["llama_gqa", "llama_rope_llama3", "mistral", "mixtral", "qwen2"],
+  ...["llama_gqa", "llama_rope_llama3", "llama_bias", "mistral", "mixtral", "qwen2"],
   ...["bloom", "baichuan2", "baichuan2_13b", "chatglm3"],
 ];
 const PROMPT = "the quick brown fox";

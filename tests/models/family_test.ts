@@ -15,6 +15,7 @@ const FIXTURES = join(ROOT, "tests/fixtures/models");
 const MODELS = [
   "llama_gqa",
   "llama_rope_llama3",
+  "llama_bias",
   "bloom",
   "bloom_h6",
   "bloom_post",

@@ -11,6 +11,7 @@ const MODELS = [
   { name: "llama_rope_linear", dirs: ["hf"] },
   { name: "llama_rope_llama3", dirs: ["hf"] },
   { name: "llama_tied", dirs: ["hf"] },
+  { name: "llama_bias", dirs: ["hf"] },
   { name: "bloom", dirs: ["hf", "hf_bin", "hf_bin_legacy"] },
   { name: "bloom_h6", dirs: ["hf"] },
   { name: "bloom_post", dirs: ["hf"] },

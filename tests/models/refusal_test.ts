@@ -14,6 +14,8 @@ const CASES: [model: string, changes: Record<string, unknown>, message: string][
   ["bloom/hf", { attention_dropout: 1 }, "attention_dropout must be a number in [0, 1)"],
   ["bloom/hf", { n_head: 5 }, "hidden_size must be a multiple of n_head = 5"],
   ["qwen2/hf", { use_sliding_window: true }, "use_sliding_window must be false"],
+  ["qwen2/hf", { mlp_bias: true }, "mlp_bias must be false"],
+  ["mistral/hf", { attention_bias: true }, "attention_bias must be false"],
   ["mistral/hf", { sliding_window: 0 }, "sliding_window must be an integer of at least 1"],
   ["chatglm3/hf", { rope_ratio: 50 }, "rope_ratio must be 1"],
   ["chatglm3/hf", { multi_query_attention: false }, "multi_query_attention must be true"],

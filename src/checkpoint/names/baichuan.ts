@@ -17,7 +17,6 @@ export const baichuan: FamilyNames = {
         "input_layernorm",
         "post_attention_layernorm",
       ),
-    optional: [],
   },
   head: { "norm.weight": "model.norm.weight", "lm_head.weight": "lm_head.weight" },
   headMatrix: "lm_head.weight",

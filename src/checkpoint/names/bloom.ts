@@ -24,7 +24,6 @@ export const bloom: FamilyNames = {
   block: {
     prefix: "transformer.h.{i}.",
     names: () => [...weights(...PARTS), ...biases(...PARTS)],
-    optional: [],
   },
   head: {
     "word_embeddings.weight": "lm_head.weight",

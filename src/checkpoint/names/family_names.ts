@@ -1,7 +1,12 @@
 /** How the tensor names of a model family are written down. @module */
 
-/** Reads the number of `config[key]`, an integer of at least 1. */
-export type CountOf = (key: string) => number;
+/** What of config.json decides which tensors there are. */
+export interface ConfigKeys {
+  /** The number of `config[key]`, an integer of at least 1. */
+  count(key: string): number;
+  /** Whether `config[key]` is true. */
+  isSet(key: string): boolean;
+}
 
 /**
  * Tensor names of a family: as its Hugging Face files have them, and inside the files of the
@@ -31,14 +36,12 @@ export type Stack = readonly (readonly string[])[];
 export interface BlockNames {
   /** Start of the Hugging Face names; `{i}` stands for the block, from 0. */
   readonly prefix: string;
-  /** Names that every block has. */
-  readonly names: (count: CountOf) => readonly string[];
-  /** Names that some models of the family have. */
-  readonly optional: readonly string[];
+  /** Names that every block of a model has. */
+  readonly names: (config: ConfigKeys) => readonly string[];
   /** Other names that Hugging Face files may have, each with the name above that it means. */
   readonly aliases?: Readonly<Record<string, string>>;
   /** Tensors of Hugging Face files that hold several of the above. */
-  readonly stacks?: (count: CountOf) => Readonly<Record<string, Stack>>;
+  readonly stacks?: (config: ConfigKeys) => Readonly<Record<string, Stack>>;
   /** Tensors that every layer file may hold and a Hugging Face file may hold once. */
   readonly shared?: Readonly<Record<string, string>>;
 }

@@ -10,8 +10,11 @@ export const llama: FamilyNames = {
   embedding: { "embed_tokens.weight": "model.embed_tokens.weight" },
   block: {
     prefix: "model.layers.{i}.",
-    names: () => weights(...ATTENTION, ...MLP, "input_layernorm", "post_attention_layernorm"),
-    optional: biases(...ATTENTION, ...MLP),
+    names: ({ isSet }) => [
+      ...weights(...ATTENTION, ...MLP, "input_layernorm", "post_attention_layernorm"),
+      ...(isSet("attention_bias") ? biases(...ATTENTION) : []),
+      ...(isSet("mlp_bias") ? biases(...MLP) : []),
+    ],
   },
   head: { "norm.weight": "model.norm.weight", "embed_tokens.weight": "lm_head.weight" },
   headMatrix: "lm_head.weight",

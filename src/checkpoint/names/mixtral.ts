@@ -1,9 +1,9 @@
 /** Tensor names of mixtral. @module */
-import { type CountOf, type FamilyNames, weights } from "./family_names.ts";
+import { type ConfigKeys, type FamilyNames, weights } from "./family_names.ts";
 import { llama } from "./llama.ts";
 
 /** Matrices of each expert, such as `["w1", "w3"]`. */
-function experts(count: CountOf, matrices: readonly string[]): string[][] {
+function experts({ count }: ConfigKeys, matrices: readonly string[]): string[][] {
   return Array.from(
     { length: count("num_local_experts") },
     (_, e) => weights(...matrices.map((w) => `block_sparse_moe.experts.${e}.${w}`)),
@@ -18,17 +18,16 @@ export const mixtral: FamilyNames = {
   ...llama,
   block: {
     prefix: llama.block.prefix,
-    names: (count) => [
+    names: (config) => [
       ...weights(...["q", "k", "v", "o"].map((x) => `self_attn.${x}_proj`)),
       ...weights("block_sparse_moe.gate"),
-      ...experts(count, ["w1", "w2", "w3"]).flat(),
+      ...experts(config, ["w1", "w2", "w3"]).flat(),
       ...weights("input_layernorm", "post_attention_layernorm"),
     ],
-    optional: [],
     aliases: { "mlp.gate.weight": "block_sparse_moe.gate.weight" },
-    stacks: (count) => ({
-      "mlp.experts.gate_up_proj": experts(count, ["w1", "w3"]),
-      "mlp.experts.down_proj": experts(count, ["w2"]),
+    stacks: (config) => ({
+      "mlp.experts.gate_up_proj": experts(config, ["w1", "w3"]),
+      "mlp.experts.down_proj": experts(config, ["w2"]),
     }),
   },
 };

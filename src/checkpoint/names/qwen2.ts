@@ -7,10 +7,9 @@ export const qwen2: FamilyNames = {
   ...llama,
   block: {
     prefix: llama.block.prefix,
-    names: (count) => [
-      ...llama.block.names(count),
+    names: (config) => [
+      ...llama.block.names(config),
       ...biases(...["q", "k", "v"].map((x) => `self_attn.${x}_proj`)),
     ],
-    optional: [],
   },
 };
