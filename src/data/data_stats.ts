@@ -16,7 +16,7 @@ export interface DataStats {
   lossTokens: number;
   /** Samples longer than a row, whose end is cut off. */
   truncated: number;
-  /** Samples whose labels hold the end-of-sequence token. */
+  /** Samples that train the end-of-sequence token. */
   endingInEos: number;
   /** Samples no token of which takes loss. */
   withoutLoss: number;
@@ -73,7 +73,7 @@ export function countSample(
   stats.tokens += labels.length;
   stats.lossTokens += lossTokens;
   if (fullLength > maxLength) stats.truncated++;
-  if (eosId !== undefined && labels.includes(eosId)) stats.endingInEos++;
+  if (eosId !== undefined && labels.includes(eosId, 1)) stats.endingInEos++; // nothing predicts the first
   if (lossTokens === 0) {
     stats.withoutLoss++;
     stats.firstWithoutLoss ??= line;

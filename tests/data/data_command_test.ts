@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { llmpipe, ROOT, TemporaryFolder } from "../cli/start.ts";
 
@@ -36,6 +36,42 @@ Deno.test("llmpipe data tells what will be trained on, warnings on stderr", asyn
   assertStringIncludes(stdout, "pretrain 1, instruct 1");
   assertStringIncludes(stdout, "<< yes");
   assertStringIncludes(stderr, "Warning: 1 of 2 samples (50.0 %) are longer than max_seq_len 128");
+});
+
+Deno.test("llmpipe data warns of an end that is never trained, and only then", async () => {
+  const never =
+    "Warning: The end-of-sequence token is never trained: the model will not learn to stop";
+  const pretrain = { type: "pretrain", text: "yes yes" };
+  const cases: [samples: unknown[], warning: string | undefined][] = [
+    [[pretrain, pretrain], `${never} (samples of type pretrain and tokens get no eos added)`],
+    [[pretrain, { type: "tokens", input_ids: [5, 2], labels: [5, 2] }], undefined], // 2 is </s>
+    [[pretrain, { type: "tokens", input_ids: [2, 5], labels: [2, 5] }], never], // first: no target
+    [[pretrain, SAMPLES[0]], undefined],
+  ];
+  for (const [samples, warning] of cases) {
+    await using folder = new TemporaryFolder();
+    const { code, stderr } = await llmpipe(
+      "data",
+      writeConfig(folder.path, JSON.stringify(samples)),
+    );
+    assertEquals(code, 0, stderr);
+    if (warning === undefined) assert(!stderr.includes("Warning"), stderr);
+    else assertStringIncludes(stderr, warning);
+  }
+});
+
+Deno.test("llmpipe data warns when more than 1 % of the samples are cut off, not of 1 %", async () => {
+  const [short] = SAMPLES, long = { ...short, output: "yes ".repeat(200) };
+  for (const count of [99, 100]) {
+    await using folder = new TemporaryFolder();
+    const samples = [long, ...Array(count - 1).fill(short)];
+    const config = writeConfig(folder.path, JSON.stringify(samples));
+    const { code, stdout, stderr } = await llmpipe("data", config);
+    assertEquals(code, 0, stderr);
+    assertStringIncludes(stdout, "Truncated  1 samples (1.0 %)");
+    if (count === 100) assert(!stderr.includes("Warning"), stderr);
+    else assertStringIncludes(stderr, "Warning: 1 of 99 samples (1.0 %) are longer than max_seq_l");
+  }
 });
 
 Deno.test("llmpipe data says that sharegpt samples without a chat template are conversations", async () => {
