@@ -19,15 +19,12 @@ export interface PickleHost {
   load(id: unknown): unknown;
 }
 
-/** `collections.OrderedDict` and `dict`: they become Maps. */
-export const NEW_DICT: PickleFunction = { call: () => new Map<unknown, unknown>() };
-
 /** Longest integer in bytes; torch writes none above 10. */
 const INTEGER_LIMIT = 32;
 
 /**
- * Reads one pickle, protocol 2 to 5. Dicts become Maps, lists and tuples arrays, integers numbers
- * (bigint when beyond 2^53), None null.
+ * Reads one pickle, protocol 2 to 5. Dicts become Maps, sets Sets, lists and tuples arrays, integers
+ * numbers (bigint when beyond 2^53), None null.
  *
  * @throws {FormatError} On a name or id that the host refuses, on an opcode that data does not
  *   need, and on any that does not fit what is there
@@ -93,8 +90,13 @@ class Machine {
         return this.#push(reader.take(reader.u8()));
       case "B":
         return this.#push(reader.take(reader.u32()));
+      case "\x8e":
+      case "\x96":
+        return this.#push(reader.take(reader.u64()));
       case "}":
         return this.#push(new Map());
+      case "\x8f":
+        return this.#push(new Set());
       case "]":
       case ")":
         return this.#push([]);
@@ -144,6 +146,10 @@ class Machine {
         return this.#append(this.#popMany(1));
       case "e":
         return this.#append(this.#popMark());
+      case "\x90":
+        return this.#addItems(this.#popMark());
+      case "\x91":
+        return this.#push(new Set(this.#popMark()));
       case "s":
         return this.#setItems(this.#popMany(2));
       case "u":
@@ -216,6 +222,13 @@ class Machine {
     return true;
   }
 
+  #addItems(items: readonly unknown[]): true {
+    const set = this.#top();
+    if (!(set instanceof Set)) throw this.#fail("its pickle adds items to what is no set");
+    for (const item of items) set.add(item);
+    return true;
+  }
+
   #setItems(items: readonly unknown[]): true {
     const dict = this.#top();
     if (!(dict instanceof Map)) throw this.#fail("its pickle sets items of what is no dict");
@@ -282,7 +295,8 @@ class Machine {
   }
 }
 
-function isFunction(value: unknown): value is PickleFunction {
+/** Whether a pickle may call it. */
+export function isFunction(value: unknown): value is PickleFunction {
   return typeof value === "object" && value !== null && "call" in value &&
     typeof value.call === "function";
 }

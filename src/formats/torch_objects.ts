@@ -1,6 +1,6 @@
 /** What the pickle of a torch file may hold: tensors as views of storages, and little else. @module */
 import { CHUNK_BYTES } from "./file_bytes.ts";
-import { NEW_DICT, type PickleFunction, type PickleHost } from "./pickle.ts";
+import { isFunction, type PickleFunction, type PickleHost } from "./pickle.ts";
 import { DTYPE_BITS, elementCount, type StoredType, tensorBytes } from "./tensor_file.ts";
 import { DTYPES, STORAGE_TYPES } from "./torch_types.ts";
 
@@ -33,9 +33,14 @@ export interface TorchView {
 /** Modules that hold the storage classes; files saved on a GPU name the second. */
 const STORAGE_MODULES = ["torch", "torch.cuda", "torch.storage"];
 
-/** A class or dtype: known by name, never called. */
+/** A storage class or dtype: known by name, never called. */
 class TorchName {
   constructor(readonly dtype: StoredType) {}
+}
+
+/** A class of tensors: named as an argument, never called. */
+class TorchClass {
+  readonly isTensor = true;
 }
 
 const REBUILD_VIEW: PickleFunction = {
@@ -45,8 +50,33 @@ const REBUILD_VIEW: PickleFunction = {
   },
 };
 
-const FUNCTIONS: Readonly<Record<string, PickleFunction>> = {
+/** A new Map, or the dict that is given: not a copy, which might be large. */
+const NEW_DICT: PickleFunction = {
+  call([dict = new Map<unknown, unknown>()]) {
+    if (dict instanceof Map) return dict;
+    throw new RangeError("its pickle makes a dict of what is none");
+  },
+};
+
+const REBUILD_PARAMETER: PickleFunction = { call: ([tensor]) => tensor };
+
+/** A value that stands beside the tensors of a file: nothing reads it. */
+const PASSED_OVER: PickleFunction = { call: () => null };
+
+/** The classes of tensors that hold what is stored; those of their own might compute something else. */
+const PLAIN_TENSOR = new TorchClass();
+
+/** What torch.load(weights_only=True) takes, but for tensors whose values are not those stored. */
+const KNOWN: Readonly<Record<string, PickleFunction | TorchClass>> = {
   "collections.OrderedDict": NEW_DICT,
+  "collections.Counter": NEW_DICT,
+  "builtins.set": PASSED_OVER,
+  "builtins.bytearray": PASSED_OVER,
+  "builtins.complex": PASSED_OVER,
+  "_codecs.encode": PASSED_OVER, // bytes
+  "torch.device": PASSED_OVER,
+  "torch.Tensor": PLAIN_TENSOR,
+  "torch.nn.parameter.Parameter": PLAIN_TENSOR,
   "torch.Size": { call: ([sizes]) => sizes },
   "torch._utils._rebuild_tensor": REBUILD_VIEW,
   "torch._utils._rebuild_tensor_v2": REBUILD_VIEW,
@@ -56,7 +86,17 @@ const FUNCTIONS: Readonly<Record<string, PickleFunction>> = {
       return view(storage, dtype, offset, shape, strides);
     },
   },
-  "torch._utils._rebuild_parameter": { call: ([tensor]) => tensor },
+  "torch._utils._rebuild_parameter": REBUILD_PARAMETER,
+  "torch._utils._rebuild_parameter_with_state": REBUILD_PARAMETER,
+  // a tensor that had attributes of its own
+  "torch._tensor._rebuild_from_type_v2": {
+    call([rebuild, type, args]) {
+      if (type === PLAIN_TENSOR && isFunction(rebuild) && Array.isArray(args)) {
+        return rebuild.call(args);
+      }
+      throw new RangeError("its pickle rebuilds what is no tensor");
+    },
+  },
 };
 
 /** The few names that files of tensors use, and the storages that they mention. */
@@ -64,10 +104,10 @@ export class TorchWorld implements PickleHost {
   /** The storages by their keys. */
   readonly storages = new Map<string, TorchStorage>();
 
-  /** A function, storage class or dtype; undefined for all else. */
+  /** A function, class or dtype; undefined for all else. */
   find(module: string, name: string): unknown {
-    const path = `${module}.${name}`;
-    if (Object.hasOwn(FUNCTIONS, path)) return FUNCTIONS[path];
+    const path = `${module === "__builtin__" ? "builtins" : module}.${name}`; // as Python 2 has it
+    if (Object.hasOwn(KNOWN, path)) return KNOWN[path];
     const types = STORAGE_MODULES.includes(module) && Object.hasOwn(STORAGE_TYPES, name)
       ? STORAGE_TYPES
       : module === "torch" && Object.hasOwn(DTYPES, name)

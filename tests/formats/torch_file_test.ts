@@ -88,17 +88,33 @@ Deno.test("openTorchFile() refuses by name what is no plain tensor or of a type 
   const reasons = {
     complex128: /asks for torch.ComplexDoubleStorage/,
     conjugated: /must have the values that are stored: it has the flag conj/,
+    loss_scaler: /asks for deepspeed.runtime.fp16.loss_scaler.DynamicLossScaler/,
     float8_fnuz: /asks for torch.float8_e4m3fnuz/,
     meta: /asks for torch._utils._rebuild_meta_tensor_no_storage/,
     negated: /must have the values that are stored: it has the flag neg/,
     quantized: /asks for torch._utils._rebuild_qtensor/,
     sparse: /asks for torch._utils._rebuild_sparse_tensor/,
-    subclass: /asks for torch._tensor._rebuild_from_type_v2/,
+    subclass: /asks for __main__.Sub/,
   };
   for (const [name, reason] of Object.entries(reasons)) {
     const path = join(FORMATS, "refused", `${name}.pt`);
     const error = assertThrows(() => openTorchFile(path), FormatError);
     assert(reason.test(error.message), error.message);
+  }
+});
+
+Deno.test("openTorchFile() reads tensors past the other values that torch.load(weights_only=True) takes", () => {
+  for (const suffix of ["", "_legacy", "_protocol4"]) {
+    using file = openTorchFile(join(FORMATS, `beside_tensors${suffix}.pt`));
+    const found = [...file.tensors].map(([name, { dtype, shape }]) =>
+      `${name} ${dtype} [${shape}] ${file.read(name)}`
+    );
+    assertEquals(found, [
+      "w BF16 [2,3] 0,0,128,63,0,64,64,64,128,64,160,64",
+      "p F32 [2] 0,0,128,63,0,0,0,64", // a Parameter with attributes
+      "t I32 [2] 3,0,0,0,4,0,0,0", // a Tensor with attributes
+      "plain F32 [1] 0,0,160,64",
+    ]);
   }
 });
 
