@@ -37,7 +37,7 @@ extern "C" {
 #endif
 
 #define LP_API __attribute__((visibility("default")))
-#define LP_ABI_VERSION 3
+#define LP_ABI_VERSION 4
 
 typedef int32_t lp_status;
 enum {
@@ -86,6 +86,14 @@ LP_API lp_status lp_last_error(lp_ctx *ctx, char *text, size_t capacity);
 LP_API lp_status lp_stream_select(lp_ctx *ctx, int32_t stream);
 /* Returns once everything enqueued on every stream of ctx is done. */
 LP_API lp_status lp_synchronize(lp_ctx *ctx);
+
+/* How lp_gemm and lp_linear_forward multiply f32 by f32 from now on. Of the context and not of a
+ * product: what an op calls on the way is to follow too, and a run has one arithmetic.
+ *   0 exact   operands as they are (every context begins so)
+ *   1 tf32    operands rounded to 10 bits of mantissa (2^-11 relative), for tensor cores; sums in f32
+ * Products that the device's library has no tensor cores for stay exact.
+ * LP_EINVAL: another number.  LP_EUNSUPPORTED: tf32 on CPU, or before compute capability 8.0. */
+LP_API lp_status lp_products_select(lp_ctx *ctx, int32_t arithmetic);
 
 /* Events order streams: record marks the current stream, wait makes the current stream wait for
  * the mark, seconds tells the time between two recorded events (waits for both). */
@@ -173,10 +181,12 @@ LP_API lp_status lp_gemm(lp_ctx *ctx, const void *A, const void *B, void *C, int
                          size_t batch_b, size_t batch_c, float alpha, float beta,
                          lp_dtype in_dtype, lp_dtype out_dtype);
 
-/* y[n,f] += b[f].   y [N, F] dtype added to;  b [F] dtype read. */
-LP_API lp_status lp_bias_forward(lp_ctx *ctx, void *y, const void *b, int32_t N, int32_t F,
-                                 lp_dtype dtype);
-/* db[f] += sum_N dy[n,f].   dy [N, F] dtype read;  db [F] f32 added to. */
+/* Linear layer.  y[n,f] = sum_D x[n,d] w[f,d] + b[f]       in f32, rounded once
+ *   x [N, D], w [F, D] dtype read;  b [F] dtype read, null for 0;  y [N, F] dtype overwritten
+ * The gradients of x and w are products of lp_gemm.  LP_EINVAL: D < 1. */
+LP_API lp_status lp_linear_forward(lp_ctx *ctx, const void *x, const void *w, const void *b,
+                                   void *y, int32_t N, int32_t D, int32_t F, lp_dtype dtype);
+/* Gradient of b.  db[f] += sum_N dy[n,f].   dy [N, F] dtype read;  db [F] f32 added to. */
 LP_API lp_status lp_bias_backward(lp_ctx *ctx, const void *dy, float *db, int32_t N, int32_t F,
                                   lp_dtype dtype);
 

@@ -90,7 +90,8 @@ export function bindKernels(
           outDtype,
         ),
       ),
-    biasForward: (y, b, N, F, dtype) => unwrap(lp.lp_bias_forward(ctx, y, b, N, F, dtype)),
+    linearForward: (x, w, b, y, N, D, F, dtype) =>
+      unwrap(lp.lp_linear_forward(ctx, x, w, b, y, N, D, F, dtype)),
     biasBackward: (dy, db, N, F, dtype) => unwrap(lp.lp_bias_backward(ctx, dy, db, N, F, dtype)),
     rmsNormForward: (x, residual, w, sum, y, r, N, D, eps, dtype) =>
       unwrap(lp.lp_rms_norm_forward(ctx, x, residual, w, sum, y, r, N, D, eps, dtype)),

@@ -15,6 +15,9 @@ export const STREAMS: Readonly<Record<"compute" | "communication" | "copies", nu
   copies: 2,
 };
 
+/** Arithmetic of products of f32 matrices by name, as csrc/llmpipe.h numbers it. */
+export const PRODUCTS: Readonly<Record<"exact" | "tf32", number>> = { exact: 0, tf32: 1 };
+
 /** An open device: every op, and what only a real device has. Closed by `using` or `dispose`. */
 export interface Context extends Kernels, Disposable {
   /** Which library this is. */
@@ -31,6 +34,8 @@ export interface Context extends Kernels, Disposable {
   download(values: ArrayBufferView<ArrayBuffer>, ptr: Pointer): void;
   /** Later ops go to this stream, one of STREAMS. */
   selectStream(stream: number): void;
+  /** How f32 matrices are multiplied from now on, one of PRODUCTS. @throws {NativeError} EUNSUPPORTED */
+  selectProducts(arithmetic: number): void;
   /** Returns when everything on every stream is done. */
   synchronize(): void;
   /** A mark that streams can wait for; ended by destroyEvent. */
@@ -93,6 +98,7 @@ export function openContext(
       unwrap(lp.lp_synchronize(ctx));
     },
     selectStream: (stream) => unwrap(lp.lp_stream_select(ctx, stream)),
+    selectProducts: (arithmetic) => unwrap(lp.lp_products_select(ctx, arithmetic)),
     synchronize: () => unwrap(lp.lp_synchronize(ctx)),
     createEvent: () => {
       unwrap(lp.lp_event_create(ctx, out));

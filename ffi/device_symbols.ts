@@ -46,6 +46,13 @@ export const DEVICE_SYMBOLS = {
     ],
     result: "i32",
   },
+  lp_products_select: {
+    parameters: [
+      "pointer", // lp_ctx *ctx
+      "i32", // int32_t arithmetic
+    ],
+    result: "i32",
+  },
   lp_event_create: {
     parameters: [
       "pointer", // lp_ctx *ctx

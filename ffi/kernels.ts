@@ -86,8 +86,17 @@ export interface Kernels {
     inDtype: number,
     outDtype: number,
   ): void;
-  /** y[n, f] += b[f]. */
-  biasForward(y: Pointer, b: Pointer, N: number, F: number, dtype: number): void;
+  /** y = x w^T + b; b may be null. */
+  linearForward(
+    x: Pointer,
+    w: Pointer,
+    b: Pointer,
+    y: Pointer,
+    N: number,
+    D: number,
+    F: number,
+    dtype: number,
+  ): void;
   /** db[f] += sum_N dy[n, f]. */
   biasBackward(dy: Pointer, db: Pointer, N: number, F: number, dtype: number): void;
   /** RMSNorm of x + residual, which becomes `sum`, or of x; r is kept for the backward. */

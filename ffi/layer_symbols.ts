@@ -28,12 +28,15 @@ export const LAYER_SYMBOLS = {
     ],
     result: "i32",
   },
-  lp_bias_forward: {
+  lp_linear_forward: {
     parameters: [
       "pointer", // lp_ctx *ctx
-      "pointer", // void *y
+      "pointer", // const void *x
+      "pointer", // const void *w
       "pointer", // const void *b
+      "pointer", // void *y
       "i32", // int32_t N
+      "i32", // int32_t D
       "i32", // int32_t F
       "i32", // lp_dtype dtype
     ],

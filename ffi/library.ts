@@ -10,7 +10,7 @@ import { SYMBOLS } from "./symbols.ts";
 export type Backend = "cpu" | "cuda" | "cudaemu" | "cudaemu_race" | "cudaemu_asan";
 
 /** The `LP_ABI_VERSION` of csrc/llmpipe.h that symbols.ts mirrors. */
-const ABI_VERSION = 3;
+const ABI_VERSION = 4;
 
 /** A wait that blocks a thread of the pool instead of this one. */
 export const ASYNC_SYMBOLS = {

@@ -1,4 +1,4 @@
-// The arguments of lp_gemm, and what they must satisfy on every backend.
+// The arguments of lp_gemm and lp_linear_forward, and what they must satisfy on every backend.
 #ifndef LLMPIPE_COMMON_PRODUCT_H
 #define LLMPIPE_COMMON_PRODUCT_H
 
@@ -11,7 +11,7 @@
 
 namespace lp {
 
-// Arguments of lp_gemm, apart from the addresses. Used as a key: all bytes count.
+// C = alpha op(A) op(B) + beta C + bias, apart from the addresses. Used as a key: all bytes count.
 struct Product {
   int32_t rows, cols, inner;
   int32_t lda, ldb, ldc;
@@ -19,18 +19,26 @@ struct Product {
   int32_t batch;
   lp_dtype in_dtype, out_dtype;
   float alpha, beta;
-  uint32_t unused = 0;
+  int32_t has_bias = 0; // [cols] of out_dtype, for every row of C; only where alpha is 1, beta 0
   uint64_t batch_a, batch_b, batch_c;
 
   bool operator==(const Product &other) const { return memcmp(this, &other, sizeof other) == 0; }
 };
 
-struct HashProduct {
-  size_t operator()(const Product &product) const {
+// Of a key that is its bytes.
+template <class Key> struct HashBytes {
+  size_t operator()(const Key &key) const {
     return std::hash<std::string_view>()(
-        std::string_view(reinterpret_cast<const char *>(&product), sizeof product));
+        std::string_view(reinterpret_cast<const char *>(&key), sizeof key));
   }
 };
+
+// Of lp_products_select.
+enum : int32_t { kExactProducts = 0, kTf32Products = 1 };
+inline void check_arithmetic(int32_t arithmetic) {
+  LP_CHECK(arithmetic == kExactProducts || arithmetic == kTf32Products,
+           "arithmetic must be 0 (exact) or 1 (tf32), found %d", arithmetic);
+}
 
 // LP_EINVAL for what the documentation of lp_gemm excludes.
 inline void check(const Product &p) {
@@ -50,6 +58,15 @@ inline void check(const Product &p) {
   const uint64_t matrix_c = p.rows == 0 ? 0 : (uint64_t)(p.rows - 1) * (uint64_t)p.ldc + p.cols;
   LP_CHECK(p.batch <= 1 || p.batch_c >= matrix_c, "batch_c must be >= %llu, found %llu",
            (unsigned long long)matrix_c, (unsigned long long)p.batch_c);
+}
+
+// y [N, F] = x [N, D] w [F, D]^T, plus a bias if there is one.
+inline Product linear_product(int32_t N, int32_t D, int32_t F, lp_dtype dtype, bool has_bias) {
+  LP_CHECK(N >= 0 && F >= 0, "N and F must be >= 0, found %d and %d", N, F);
+  LP_CHECK(D >= 1, "D must be >= 1, found %d", D);
+  const Product product{N, F, D, D, D, F, 0, 1, 1, dtype, dtype, 1, 0, has_bias, 0, 0, 0};
+  check(product);
+  return product;
 }
 
 } // namespace lp

@@ -1,30 +1,10 @@
-// Bias: added to every row; its gradient is the sum over the rows.
+// The gradient of a bias: the sum over the rows. (lp_linear_forward adds it.)
 #include "common/checks.h"
 #include "cpu/context.h"
 #include "cpu/lanes.h"
 #include "cpu/row_sums.h"
 
 using namespace lp;
-
-lp_status lp_bias_forward(lp_ctx *ctx, void *y, const void *b, int32_t N, int32_t F,
-                          lp_dtype dtype) {
-  return guard(ctx, "bias_forward", [&] {
-    with_type(dtype, [&](auto type) {
-      using T = decltype(type);
-      check_bias(N, F);
-      if (N == 0 || F == 0) return;
-      LP_CHECK_POINTERS(y, b);
-      const T *bias = static_cast<const T *>(b);
-#pragma omp parallel for schedule(static) if ((size_t)N * F > kSerial)
-      for (int32_t n = 0; n < N; n++) {
-        T *row = static_cast<T *>(y) + (size_t)n * F;
-        for_lanes(F, [&](int f, auto lanes) {
-          lanes.store(row + f, lanes.load(row + f) + lanes.load(bias + f));
-        });
-      }
-    });
-  });
-}
 
 lp_status lp_bias_backward(lp_ctx *ctx, const void *dy, float *db, int32_t N, int32_t F,
                            lp_dtype dtype) {

@@ -21,7 +21,7 @@ namespace {
 // A product of one shape, ready to be run on any addresses.
 struct Primitive {
   dnnl::matmul matmul;
-  memory a, b, c, scratchpad;
+  memory a, b, c, bias, scratchpad;
   size_t scratchpad_bytes;
 };
 
@@ -31,7 +31,8 @@ constexpr size_t kMostPrimitives = 1024; // prompts of every length: forget them
 struct Gemm {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
-  std::unordered_map<Product, std::unique_ptr<Primitive>, HashProduct> primitives; // null: none
+  std::unordered_map<Product, std::unique_ptr<Primitive>, HashBytes<Product>>
+      primitives; // null: none
 };
 
 void close(Gemm *gemm) { delete gemm; }
@@ -52,7 +53,7 @@ memory::desc describe(lp_dtype dtype, int64_t batch, int64_t rows, int64_t cols,
   return {{shared, rows, cols}, type_of(dtype), memory::dims{step, row, col}};
 }
 
-// alpha (sums + beta / alpha C): oneDNN has fast kernels only where C is added first.
+// alpha (sums + bias + beta / alpha C): oneDNN has fast kernels only where C is added first.
 dnnl::primitive_attr attributes(float alpha, float beta) {
   dnnl::primitive_attr attr;
   dnnl::post_ops post;
@@ -80,18 +81,21 @@ std::unique_ptr<Primitive> make(const dnnl::engine &engine, const Product &p) {
   const auto a = describe(in, p.batch, p.rows, p.inner, p.lda, p.trans_a, p.batch_a, batched);
   const auto b = describe(in, p.batch, p.inner, p.cols, p.ldb, p.trans_b, p.batch_b, batched);
   const auto c = describe(p.out_dtype, p.batch, p.rows, p.cols, p.ldc, false, p.batch_c, batched);
+  const auto bias = p.has_bias ? describe(p.out_dtype, 1, 1, p.cols, p.cols, false, 0, batched)
+                               : memory::desc(); // none
   try {
     const auto attr = attributes(p.alpha, p.beta);
 #if DNNL_VERSION_MAJOR >= 3
-    const dnnl::matmul::primitive_desc desc(engine, a, b, c, attr);
+    const dnnl::matmul::primitive_desc desc(engine, a, b, bias, c, attr);
 #else
-    const dnnl::matmul::primitive_desc desc(dnnl::matmul::desc(a, b, c), attr, engine);
+    const dnnl::matmul::primitive_desc desc(dnnl::matmul::desc(a, b, bias, c), attr, engine);
 #endif
     if (strncmp(desc.impl_info_str(), "brg", 3) != 0) return nullptr;
     const auto scratchpad = desc.scratchpad_desc();
     return std::unique_ptr<Primitive>(new Primitive{
         dnnl::matmul(desc), memory(a, engine, nullptr), memory(b, engine, nullptr),
-        memory(c, engine, nullptr), memory(scratchpad, engine, nullptr), scratchpad.get_size()});
+        memory(c, engine, nullptr), memory(bias, engine, nullptr),
+        memory(scratchpad, engine, nullptr), scratchpad.get_size()});
   } catch (const dnnl::error &error) {
     if (error.status == dnnl_unimplemented) return nullptr;
     throw;
@@ -111,19 +115,21 @@ Primitive *find(lp_ctx *ctx, const Product &product) {
 }
 
 // False, and nothing was done, when there is no such kernel for this product.
-bool multiply_by_brgemm(lp_ctx *ctx, const Product &product, const void *A, const void *B,
-                        void *C) {
+bool multiply_by_brgemm(lp_ctx *ctx, const Product &product, const void *A, const void *B, void *C,
+                        const void *bias) {
   Primitive *primitive = find(ctx, product);
   if (primitive == nullptr) return false;
   primitive->a.set_data_handle(const_cast<void *>(A));
   primitive->b.set_data_handle(const_cast<void *>(B));
   primitive->c.set_data_handle(C);
+  primitive->bias.set_data_handle(const_cast<void *>(bias));
   primitive->scratchpad.set_data_handle(
       primitive->scratchpad_bytes ? ctx->scratchpad.get(primitive->scratchpad_bytes) : nullptr);
   dnnl::stream &stream = ctx->gemm->stream;
   primitive->matmul.execute(stream, {{DNNL_ARG_SRC, primitive->a},
                                      {DNNL_ARG_WEIGHTS, primitive->b},
                                      {DNNL_ARG_DST, primitive->c},
+                                     {DNNL_ARG_BIAS, primitive->bias},
                                      {DNNL_ARG_SCRATCHPAD, primitive->scratchpad}});
   stream.wait();
   return true;
@@ -150,7 +156,8 @@ bool fills_many_threads(const Product &p) {
 }
 
 // Small weight gradients: op(A) is transposed panel by panel, which gives the bits of one thread.
-bool multiply_transposed(lp_ctx *ctx, const Product &p, const void *A, const void *B, void *C) {
+bool multiply_transposed(lp_ctx *ctx, const Product &p, const void *A, const void *B, void *C,
+                         const void *bias) {
   if (!p.trans_a || p.batch > 1) return false;
   constexpr int kMostRows = 512; // of a panel, which should stay in the caches
   const size_t in_bytes = bytes_of(p.in_dtype), out_bytes = bytes_of(p.out_dtype);
@@ -169,7 +176,7 @@ bool multiply_transposed(lp_ctx *ctx, const Product &p, const void *A, const voi
       transpose_panel(static_cast<const uint16_t *>(A) + row, p, panel.rows,
                       static_cast<uint16_t *>(memory));
     void *to = static_cast<char *>(C) + (size_t)row * p.ldc * out_bytes;
-    multiply_by_brgemm(ctx, panel, memory, B, to);
+    multiply_by_brgemm(ctx, panel, memory, B, to, bias);
   }
   return true;
 }
@@ -188,13 +195,14 @@ void scale_only(const Product &p, void *C) {
 }
 } // namespace
 
-void multiply(lp_ctx *ctx, const Product &product, const void *A, const void *B, void *C) {
-  if (multiply_few_rows(product, A, B, C)) return;
+void multiply(lp_ctx *ctx, const Product &product, const void *A, const void *B, void *C,
+              const void *bias) {
+  if (multiply_few_rows(product, A, B, C, bias)) return;
   if (product.trans_a && !fills_many_threads(product)
-          ? multiply_transposed(ctx, product, A, B, C)
-          : multiply_by_brgemm(ctx, product, A, B, C))
+          ? multiply_transposed(ctx, product, A, B, C, bias)
+          : multiply_by_brgemm(ctx, product, A, B, C, bias))
     return;
-  multiply_tiles(ctx, product, A, B, C);
+  multiply_tiles(ctx, product, A, B, C, bias);
 }
 
 } // namespace lp
@@ -216,5 +224,23 @@ lp_status lp_gemm(lp_ctx *ctx, const void *A, const void *B, void *C, int32_t ro
     LP_CHECK_POINTERS(A, B);
     if (batch == 1) product.batch_a = product.batch_b = product.batch_c = 0;
     multiply(ctx, product, A, B, C);
+  });
+}
+
+lp_status lp_linear_forward(lp_ctx *ctx, const void *x, const void *w, const void *b, void *y,
+                            int32_t N, int32_t D, int32_t F, lp_dtype dtype) {
+  return guard(ctx, "linear_forward", [&] {
+    const Product product = linear_product(N, D, F, dtype, b != nullptr);
+    if (N == 0 || F == 0) return;
+    LP_CHECK_POINTERS(x, w, y);
+    multiply(ctx, product, x, w, y, b);
+  });
+}
+
+lp_status lp_products_select(lp_ctx *ctx, int32_t arithmetic) {
+  return guard(ctx, "products_select", [&] {
+    check_arithmetic(arithmetic);
+    if (arithmetic == kExactProducts) return;
+    fail(LP_EUNSUPPORTED, "the CPU has no tf32: its products of f32 are exact");
   });
 }

@@ -74,7 +74,7 @@ Operand turned(const T *base, int stride, int r, int c, int rows, int cols, floa
 
 template <class In, class Out>
 bool multiply_tile(const Product &p, const Tile &t, const In *A, const In *B, Out *C,
-                   Panels panels) {
+                   const Out *bias, Panels panels) {
   constexpr bool direct = sizeof(Out) == sizeof(float);
   Out *to = C + (size_t)t.row * p.ldc + t.col;
   float *sums;
@@ -92,10 +92,13 @@ bool multiply_tile(const Product &p, const Tile &t, const In *A, const In *B, Ou
                    b.stride, beta, sums, stride) != dnnl_success)
       return false;
   }
-  if constexpr (!direct) {
-    for (int i = 0; i < t.rows; i++) {
-      Out *row = to + (size_t)i * p.ldc;
-      float *sum = sums + (size_t)i * t.cols;
+  if (direct && bias == nullptr) return true;
+  for (int i = 0; i < t.rows; i++) {
+    Out *row = to + (size_t)i * p.ldc;
+    float *sum = sums + (size_t)i * stride;
+    if (bias != nullptr)
+      for (int j = 0; j < t.cols; j++) sum[j] += to_float(bias[t.col + j]);
+    if constexpr (!direct) {
       if (p.beta != 0)
         for (int j = 0; j < t.cols; j++) sum[j] += p.beta * to_float(row[j]);
       store_row(sum, row, (size_t)t.cols);
@@ -105,7 +108,8 @@ bool multiply_tile(const Product &p, const Tile &t, const In *A, const In *B, Ou
 }
 } // namespace
 
-void multiply_tiles(lp_ctx *ctx, const Product &p, const void *A, const void *B, void *C) {
+void multiply_tiles(lp_ctx *ctx, const Product &p, const void *A, const void *B, void *C,
+                    const void *bias) {
   const int down = (p.rows + kTile - 1) / kTile, across = (p.cols + kTile - 1) / kTile;
   const long tiles = (long)p.batch * down * across;
   float *memory = static_cast<float *>(
@@ -123,7 +127,8 @@ void multiply_tiles(lp_ctx *ctx, const Product &p, const void *A, const void *B,
       Panels panels(memory + (size_t)omp_get_thread_num() * Panels::kFloats);
       if (!multiply_tile(p, t, static_cast<const In *>(A) + p.batch_a * matrix,
                          static_cast<const In *>(B) + p.batch_b * matrix,
-                         static_cast<Out *>(C) + p.batch_c * matrix, panels))
+                         static_cast<Out *>(C) + p.batch_c * matrix,
+                         static_cast<const Out *>(bias), panels))
         done = false;
     }
   };

@@ -73,7 +73,7 @@ void dot_columns(int count, const T *w, size_t ldb, const Rows &a, int n,
 }
 
 template <int rows, class In, class Out>
-void multiply_rows(const Product &p, const In *A, const In *B, Out *C) {
+void multiply_rows(const Product &p, const In *A, const In *B, Out *C, const Out *bias) {
   const size_t lda = (size_t)p.lda, ldb = (size_t)p.ldb;
   const int groups = (p.cols + kStreams - 1) / kStreams;
 #pragma omp parallel if ((size_t)p.cols * p.inner > kSerial)
@@ -93,7 +93,8 @@ void multiply_rows(const Product &p, const In *A, const In *B, Out *C) {
       for (int r = 0; r < rows; r++) {
         Out *c = C + (size_t)r * p.ldc + first;
         for (int i = 0; i < count; i++) {
-          const float value = p.alpha * sums[r][i];
+          float value = p.alpha * sums[r][i];
+          if (bias != nullptr) value += to_float(bias[first + i]);
           c[i] = from_float<Out>(p.beta == 0 ? value : value + p.beta * to_float(c[i]));
         }
       }
@@ -102,23 +103,27 @@ void multiply_rows(const Product &p, const In *A, const In *B, Out *C) {
 }
 
 template <class In, class Out>
-void multiply_any_rows(const Product &p, const In *A, const In *B, Out *C) {
+void multiply_any_rows(const Product &p, const In *A, const In *B, Out *C, const Out *bias) {
   switch (p.rows) {
-  case 1: return multiply_rows<1>(p, A, B, C);
-  case 2: return multiply_rows<2>(p, A, B, C);
-  case 3: return multiply_rows<3>(p, A, B, C);
-  case 4: return multiply_rows<4>(p, A, B, C);
+  case 1: return multiply_rows<1>(p, A, B, C, bias);
+  case 2: return multiply_rows<2>(p, A, B, C, bias);
+  case 3: return multiply_rows<3>(p, A, B, C, bias);
+  case 4: return multiply_rows<4>(p, A, B, C, bias);
   }
 }
 } // namespace
 
-bool multiply_few_rows(const Product &p, const void *A, const void *B, void *C) {
+bool multiply_few_rows(const Product &p, const void *A, const void *B, void *C, const void *bias) {
   if (p.batch != 1 || p.rows > kMostRows || p.trans_a || !p.trans_b) return false;
   with_type(p.in_dtype, [&](auto in) {
     using In = decltype(in);
     const In *a = static_cast<const In *>(A), *b = static_cast<const In *>(B);
-    if (p.out_dtype == LP_F32) multiply_any_rows(p, a, b, static_cast<float *>(C));
-    else multiply_any_rows(p, a, b, static_cast<In *>(C));
+    const auto run = [&](auto out) {
+      using Out = decltype(out);
+      multiply_any_rows(p, a, b, static_cast<Out *>(C), static_cast<const Out *>(bias));
+    };
+    if (p.out_dtype == LP_F32) run(float{});
+    else run(In{});
   });
   return true;
 }

@@ -1,4 +1,4 @@
-// Bias: added to every row; its gradient is the sum over the rows.
+// The gradient of a bias: the sum over the rows. (lp_linear_forward adds it.)
 #include "common/checks.h"
 #include "cuda/row_sums.h"
 #include "cuda/rows.h"
@@ -6,21 +6,6 @@
 namespace lp {
 
 namespace {
-template <class T> struct BiasForward {
-  static constexpr int W = kPack<T>;
-  T *y;
-  const T *b;
-  size_t F;
-  template <class Pack> GPU_DEV void operator()(int n, int f, Pack pack) const {
-    float v[W], w[W];
-    pack.load(y + n * F + f, v);
-    pack.load(b + f, w);
-#pragma unroll
-    for (int j = 0; j < W; j++) v[j] += w[j];
-    pack.store(y + n * F + f, v);
-  }
-};
-
 // A warp walks down one pack of columns per lane, the warps of a block taking rows in turn.
 constexpr int kWarps = 8;
 
@@ -59,20 +44,6 @@ __global__ void __launch_bounds__(32 * kWarps)
 } // namespace lp
 
 using namespace lp;
-
-lp_status lp_bias_forward(lp_ctx *ctx, void *y, const void *b, int32_t N, int32_t F,
-                          lp_dtype dtype) {
-  return guard(ctx, "bias_forward", [&] {
-    with_type(dtype, [&](auto type) {
-      using T = decltype(type);
-      check_bias(N, F);
-      if (N == 0 || F == 0) return;
-      LP_CHECK_POINTERS(y, b);
-      const BiasForward<T> op{static_cast<T *>(y), static_cast<const T *>(b), (size_t)F};
-      for_rows(ctx, "bias_forward", N, F, is_aligned<op.W>(op.F, op.y, op.b), op);
-    });
-  });
-}
 
 lp_status lp_bias_backward(lp_ctx *ctx, const void *dy, float *db, int32_t N, int32_t F,
                            lp_dtype dtype) {

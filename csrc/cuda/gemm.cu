@@ -2,9 +2,10 @@
 //
 // It knows matrices by columns. A row-major matrix is the transpose of the column-major one with
 // the same bytes, so C' = op(B)' op(A)' is asked for: operands and sizes change places, and C is
-// written as it should lie. Choosing an algorithm costs tens of microseconds, so each shape is
-// asked once and kept. Where the library has none (addresses or strides that are no multiples of 16
-// bytes, say), gemm_plain.cu does it.
+// written as it should lie. A bias runs along the columns of C, which are the rows of C': that is
+// where the library's epilogue adds it, before the one rounding. Choosing an algorithm costs tens of
+// microseconds, so each shape is asked once and kept. Where the library has none (addresses or strides
+// that are no multiples of 16 bytes, say), gemm_plain.cu does it.
 #include "cuda/gemm.h"
 
 #include "cuda/libraries.h"
@@ -55,13 +56,20 @@ uint32_t alignment_of(const void *address) {
   return lowest == 0 || lowest > kMostAlignment ? kMostAlignment : (uint32_t)lowest;
 }
 
-// The key has a place for the alignments: 10 bits each.
-Product key_of(Product product, const void *A, const void *B, const void *C) {
-  product.unused = alignment_of(A) | alignment_of(B) << 10 | alignment_of(C) << 20;
-  product.alpha = 1; // given when it runs
-  product.beta = product.beta == 0 ? 0 : 1;
-  return product;
-}
+// What a plan depends on. All bytes count.
+struct Key {
+  Product product;
+  uint32_t alignment[4]; // of A, B, C and bias
+
+  Key(const Product &p, const void *A, const void *B, const void *C, const void *bias)
+      : product(p),
+        alignment{alignment_of(A), alignment_of(B), alignment_of(C), alignment_of(bias)} {
+    product.alpha = 1; // given when it runs
+    product.beta = p.beta == 0 ? 0 : 1;
+  }
+  bool operator==(const Key &other) const { return memcmp(this, &other, sizeof other) == 0; }
+};
+static_assert(sizeof(Key) == sizeof(Product) + 16 && sizeof(Product) == 80, "no padding");
 
 // The matrix that is stored as `rows` rows of `cols` elements, seen by columns.
 Layout make_layout(lp_dtype dtype, int rows, int cols, int stride, int batch,
@@ -81,12 +89,13 @@ Layout make_layout(lp_dtype dtype, int rows, int cols, int stride, int batch,
   return owned;
 }
 
-void set_transposition(cublasLtMatmulDesc_t matmul, cublasLtMatmulDescAttributes_t which,
-                       bool transposed) {
-  const int32_t value = transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+template <class T>
+void set(cublasLtMatmulDesc_t matmul, cublasLtMatmulDescAttributes_t which, T value) {
   check(cublaslt().matmul_desc_set(matmul, which, &value, sizeof value),
         "cublasLtMatmulDescSetAttribute");
 }
+
+int32_t transposition(int32_t transposed) { return transposed ? CUBLAS_OP_T : CUBLAS_OP_N; }
 
 template <class T> void prefer(cublasLtMatmulPreference_t preference,
                                cublasLtMatmulPreferenceAttributes_t which, T value) {
@@ -97,7 +106,8 @@ template <class T> void prefer(cublasLtMatmulPreference_t preference,
 
 struct Gemm {
   cublasLtHandle_t handle = nullptr;
-  std::unordered_map<Product, Plan, HashProduct> plans;
+  cublasComputeType_t arithmetic_of_f32 = CUBLAS_COMPUTE_32F;
+  std::unordered_map<Key, Plan, HashBytes<Key>> plans;
 
   Gemm() { check(cublaslt().create(&handle), "cublasLtCreate"); }
   ~Gemm() {
@@ -105,14 +115,20 @@ struct Gemm {
     cublaslt().destroy(handle);
   }
 
-  Plan make(const Product &p, const void *A, const void *B, const void *C) {
+  Plan make(const Product &p, const void *A, const void *B, const void *C, const void *bias) {
     Plan plan;
     cublasLtMatmulDesc_t matmul;
-    check(cublaslt().matmul_desc_create(&matmul, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+    const auto arithmetic = p.in_dtype == LP_F32 ? arithmetic_of_f32 : CUBLAS_COMPUTE_32F;
+    check(cublaslt().matmul_desc_create(&matmul, arithmetic, CUDA_R_32F),
           "cublasLtMatmulDescCreate");
     plan.matmul.reset(matmul);
-    set_transposition(matmul, CUBLASLT_MATMUL_DESC_TRANSA, p.trans_b != 0);
-    set_transposition(matmul, CUBLASLT_MATMUL_DESC_TRANSB, p.trans_a != 0);
+    set(matmul, CUBLASLT_MATMUL_DESC_TRANSA, transposition(p.trans_b));
+    set(matmul, CUBLASLT_MATMUL_DESC_TRANSB, transposition(p.trans_a));
+    if (p.has_bias) {
+      set(matmul, CUBLASLT_MATMUL_DESC_EPILOGUE, (uint32_t)CUBLASLT_EPILOGUE_BIAS);
+      set(matmul, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, (int32_t)type_of(p.out_dtype));
+      set(matmul, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias); // its alignment decides
+    }
     plan.first = make_layout(p.in_dtype, p.trans_b ? p.cols : p.inner, p.trans_b ? p.inner : p.cols,
                              p.ldb, p.batch, p.batch_b);
     plan.second = make_layout(p.in_dtype, p.trans_a ? p.inner : p.rows,
@@ -145,18 +161,24 @@ struct Gemm {
 
 void close(Gemm *gemm) { delete gemm; }
 
-bool multiply_by_cublaslt(lp_ctx *ctx, const Product &product, const void *A, const void *B,
-                          void *C) {
+// Handles and plans of a context, opened when they are first needed.
+static Gemm &gemm_of(lp_ctx *ctx) {
   if (!ctx->gemm) ctx->gemm.reset(new Gemm);
-  Gemm &gemm = *ctx->gemm;
-  const Product key = key_of(product, A, B, C);
+  return *ctx->gemm;
+}
+
+bool multiply_by_cublaslt(lp_ctx *ctx, const Product &product, const void *A, const void *B,
+                          void *C, const void *bias) {
+  Gemm &gemm = gemm_of(ctx);
+  const Key key(product, A, B, C, bias);
   auto found = gemm.plans.find(key);
   if (found == gemm.plans.end()) {
     if (gemm.plans.size() >= kMostPlans) gemm.plans.clear();
-    found = gemm.plans.emplace(key, gemm.make(product, A, B, C)).first;
+    found = gemm.plans.emplace(key, gemm.make(product, A, B, C, bias)).first;
   }
   const Plan &plan = found->second;
   if (!plan.is_possible) return false;
+  if (product.has_bias) set(plan.matmul.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
   void *workspace = ctx->gemm_workspaces[ctx->selected].get(ctx, kWorkspaceBytes);
   check(cublaslt().matmul(gemm.handle, plan.matmul.get(), &product.alpha, B, plan.first.get(), A,
                           plan.second.get(), &product.beta, C, plan.out.get(), C, plan.out.get(),
@@ -165,9 +187,10 @@ bool multiply_by_cublaslt(lp_ctx *ctx, const Product &product, const void *A, co
   return true;
 }
 
-void multiply(lp_ctx *ctx, const Product &product, const void *A, const void *B, void *C) {
-  if (multiply_by_cublaslt(ctx, product, A, B, C)) return;
-  multiply_by_kernel(ctx, product, A, B, C);
+void multiply(lp_ctx *ctx, const Product &product, const void *A, const void *B, void *C,
+              const void *bias) {
+  if (multiply_by_cublaslt(ctx, product, A, B, C, bias)) return;
+  multiply_by_kernel(ctx, product, A, B, C, bias);
 }
 
 } // namespace lp
@@ -187,10 +210,35 @@ lp_status lp_gemm(lp_ctx *ctx, const void *A, const void *B, void *C, int32_t ro
     LP_CHECK_POINTERS(C);
     if (inner == 0 || alpha == 0) {
       product.inner = 0;
-      return multiply_by_kernel(ctx, product, nullptr, nullptr, C);
+      return multiply_by_kernel(ctx, product, nullptr, nullptr, C, nullptr);
     }
     LP_CHECK_POINTERS(A, B);
     if (batch == 1) product.batch_a = product.batch_b = product.batch_c = 0;
     multiply(ctx, product, A, B, C);
+  });
+}
+
+lp_status lp_linear_forward(lp_ctx *ctx, const void *x, const void *w, const void *b, void *y,
+                            int32_t N, int32_t D, int32_t F, lp_dtype dtype) {
+  return guard(ctx, "linear_forward", [&] {
+    const Product product = linear_product(N, D, F, dtype, b != nullptr);
+    check_type(ctx, dtype);
+    if (N == 0 || F == 0) return;
+    LP_CHECK_POINTERS(x, w, y);
+    multiply(ctx, product, x, w, y, b);
+  });
+}
+
+lp_status lp_products_select(lp_ctx *ctx, int32_t arithmetic) {
+  return guard(ctx, "products_select", [&] {
+    check_arithmetic(arithmetic);
+    if (arithmetic == kTf32Products && !ctx->has_tiles())
+      fail(LP_EUNSUPPORTED,
+           "tf32 needs compute capability 8.0: the device has %d.%d, its products of f32 are exact",
+           ctx->sm / 10, ctx->sm % 10);
+    Gemm &gemm = gemm_of(ctx);
+    gemm.plans.clear(); // they are of the other arithmetic
+    gemm.arithmetic_of_f32 =
+        arithmetic == kTf32Products ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   });
 }

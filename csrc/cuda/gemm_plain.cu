@@ -17,7 +17,7 @@ struct Sizes {
 
 template <bool trans_a, bool trans_b, class In, class Out>
 __global__ void __launch_bounds__(kPlainThreads)
-    product_kernel(const In *A, const In *B, Out *C, Sizes s) {
+    product_kernel(const In *A, const In *B, Out *C, const Out *bias, Sizes s) {
   const int row = blockIdx.x / s.col_tiles * kPlainTile,
             col = blockIdx.x % s.col_tiles * kPlainTile;
   const In *const a = A + blockIdx.z * s.batch_a, *const b = B + blockIdx.z * s.batch_b;
@@ -29,12 +29,14 @@ __global__ void __launch_bounds__(kPlainThreads)
       [&](int k, int n) { return to_float(trans_b ? b[n * s.ldb + k] : b[k * s.ldb + n]); });
   tile.for_elements(s.rows, s.cols, row, col, [&](int m, int n, float sum) {
     Out *const to = c + m * s.ldc + n;
-    *to = from_float<Out>(s.alpha * sum + (s.beta == 0 ? 0.0f : s.beta * to_float(*to)));
+    *to = from_float<Out>(s.alpha * sum + (s.beta == 0 ? 0.0f : s.beta * to_float(*to)) +
+                          (bias == nullptr ? 0.0f : to_float(bias[n])));
   });
 }
 
 template <class In, class Out>
-void run(lp_ctx *ctx, const Product &p, const Sizes &sizes, const In *A, const In *B, Out *C) {
+void run(lp_ctx *ctx, const Product &p, const Sizes &sizes, const In *A, const In *B, Out *C,
+         const Out *bias) {
   const auto kernel =
       p.trans_a
           ? (p.trans_b ? product_kernel<true, true, In, Out> : product_kernel<true, false, In, Out>)
@@ -45,12 +47,13 @@ void run(lp_ctx *ctx, const Product &p, const Sizes &sizes, const In *A, const I
     const int count = p.batch - first < kMostMatrices ? p.batch - first : kMostMatrices;
     launch(ctx, "gemm", kernel, dim3(tiles, 1, (unsigned)count), kPlainThreads, 0,
            A + (size_t)first * p.batch_a, B + (size_t)first * p.batch_b,
-           C + (size_t)first * p.batch_c, sizes);
+           C + (size_t)first * p.batch_c, bias, sizes);
   }
 }
 } // namespace
 
-void multiply_by_kernel(lp_ctx *ctx, const Product &p, const void *A, const void *B, void *C) {
+void multiply_by_kernel(lp_ctx *ctx, const Product &p, const void *A, const void *B, void *C,
+                        const void *bias) {
   const Sizes sizes{p.rows,
                     p.cols,
                     p.inner,
@@ -67,9 +70,9 @@ void multiply_by_kernel(lp_ctx *ctx, const Product &p, const void *A, const void
     using In = decltype(type);
     const auto *a = static_cast<const In *>(A), *b = static_cast<const In *>(B);
     if (p.out_dtype == p.in_dtype)
-      run(ctx, p, sizes, a, b, static_cast<In *>(C));
+      run(ctx, p, sizes, a, b, static_cast<In *>(C), static_cast<const In *>(bias));
     else
-      run(ctx, p, sizes, a, b, static_cast<float *>(C));
+      run(ctx, p, sizes, a, b, static_cast<float *>(C), static_cast<const float *>(bias));
   });
 }
 

@@ -1,5 +1,6 @@
 // Products as the descriptors say, in plain loops. Stricter than the library where that keeps its
-// fast kernels reachable: operands that are not multiples of 16 bytes are not supported.
+// fast kernels reachable: operands that are not multiples of 16 bytes are not supported. An attribute
+// or a value that is not known here is refused.
 #include "cublasLt.h"
 
 #include <string.h>
@@ -12,8 +13,14 @@
 
 struct emu_lt_handle {};
 struct emu_lt_matmul {
+  cublasComputeType_t compute;
   cudaDataType_t scale;
   int transpose_a = CUBLAS_OP_N, transpose_b = CUBLAS_OP_N;
+  unsigned epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+  int bias_type = -1; // that of D
+  const void *bias = nullptr;
+
+  bool has_bias() const { return epilogue == CUBLASLT_EPILOGUE_BIAS; }
 };
 struct emu_lt_layout {
   cudaDataType_t type;
@@ -49,8 +56,12 @@ cublasStatus_t shape_of(const emu_lt_matmul &matmul, const emu_lt_layout &A, con
   for (const emu_lt_layout *each : {&A, &B, &C, &D})
     fits = fits && each->ld >= (int64_t)each->rows && each->batch == D.batch;
   if (!fits) return CUBLAS_STATUS_INVALID_VALUE;
+  if (matmul.has_bias() && matmul.bias == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
+  const bool is_tf32 = matmul.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
   const bool is_known = A.type == B.type && C.type == D.type && matmul.scale == CUDA_R_32F &&
-                        (D.type == A.type || D.type == CUDA_R_32F);
+                        (D.type == A.type || D.type == CUDA_R_32F) &&
+                        (matmul.compute == CUBLAS_COMPUTE_32F || (is_tf32 && A.type == CUDA_R_32F)) &&
+                        (matmul.bias_type == -1 || matmul.bias_type == D.type);
   return is_known ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
@@ -72,6 +83,18 @@ void put(void *p, cudaDataType_t type, int64_t i, float v) {
     static_cast<uint16_t *>(p)[i] = type == CUDA_R_16BF ? emu::f32_to_bf16(v) : emu::f32_to_f16(v);
 }
 
+bool is_wide(const void *address) { return reinterpret_cast<uintptr_t>(address) % 16 == 0; }
+
+// What tensor cores see of an f32: 10 bits of mantissa, to nearest, ties away from zero (PTX ISA,
+// cvt.rna.tf32.f32; how cuBLASLt rounds is not documented).
+float to_tf32(float v) {
+  uint32_t bits;
+  memcpy(&bits, &v, 4);
+  if ((bits & 0x7f800000) != 0x7f800000) bits = (bits + 0x1000) & ~0x1fffu; // not of inf and nan
+  memcpy(&v, &bits, 4);
+  return v;
+}
+
 struct Product {
   emu_lt_matmul matmul;
   emu_lt_layout A, B, C, D;
@@ -83,7 +106,8 @@ struct Product {
   void check_memory() const {
     if (!emu::is_device(a, A.elements() * bytes_of(A.type)) ||
         !emu::is_device(b, B.elements() * bytes_of(B.type)) ||
-        !emu::is_device(d, D.elements() * bytes_of(D.type)))
+        !emu::is_device(d, D.elements() * bytes_of(D.type)) ||
+        (matmul.has_bias() && !emu::is_device(matmul.bias, D.rows * bytes_of(D.type))))
       throw emu::Fault("cublasLtMatmul: an operand goes beyond its buffer");
   }
 
@@ -99,6 +123,9 @@ struct Product {
       for (uint64_t p = 0; p < k; p++)
         for (uint64_t q = 0; q < n; q++)
           y[p * n + q] = get(b, B.type, from_b + (matmul.transpose_b ? B.at(q, p) : B.at(p, q)));
+      if (matmul.compute == CUBLAS_COMPUTE_32F_FAST_TF32)
+        for (std::vector<float> *operand : {&x, &y})
+          for (float &v : *operand) v = to_tf32(v);
       for (uint64_t r = 0; r < m; r++) {
         for (float &sum : sums) sum = 0;
         for (uint64_t p = 0; p < k; p++)
@@ -106,6 +133,7 @@ struct Product {
         for (uint64_t q = 0; q < n; q++) {
           float v = alpha * sums[q];
           if (beta != 0) v += beta * get(c, C.type, C.stride * i + C.at(r, q));
+          if (matmul.has_bias()) v += get(matmul.bias, D.type, (int64_t)r);
           put(d, D.type, D.stride * i + D.at(r, q), v);
         }
       }
@@ -145,9 +173,9 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *matmul, cublasComputeType_t,
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *matmul, cublasComputeType_t compute,
                                         cudaDataType_t scale) {
-  *matmul = new emu_lt_matmul{scale};
+  *matmul = new emu_lt_matmul{compute, scale};
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t matmul) {
@@ -157,8 +185,20 @@ cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t matmul) {
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t matmul,
                                               cublasLtMatmulDescAttributes_t attribute,
                                               const void *value, size_t bytes) {
-  const bool is_a = attribute == CUBLASLT_MATMUL_DESC_TRANSA;
-  return set(is_a ? &matmul->transpose_a : &matmul->transpose_b, 4, value, bytes);
+  switch (attribute) {
+  case CUBLASLT_MATMUL_DESC_TRANSA: return set(&matmul->transpose_a, 4, value, bytes);
+  case CUBLASLT_MATMUL_DESC_TRANSB: return set(&matmul->transpose_b, 4, value, bytes);
+  case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
+    return set(&matmul->bias, sizeof matmul->bias, value, bytes);
+  case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE: return set(&matmul->bias_type, 4, value, bytes);
+  case CUBLASLT_MATMUL_DESC_EPILOGUE: {
+    const cublasStatus_t status = set(&matmul->epilogue, 4, value, bytes);
+    const bool is_known =
+        matmul->epilogue == CUBLASLT_EPILOGUE_DEFAULT || matmul->epilogue == CUBLASLT_EPILOGUE_BIAS;
+    return is_known ? status : CUBLAS_STATUS_INVALID_VALUE;
+  }
+  }
+  return CUBLAS_STATUS_INVALID_VALUE;
 }
 
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *layout, cudaDataType_t type,
@@ -173,8 +213,11 @@ cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
 cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout,
                                                 cublasLtMatrixLayoutAttribute_t attribute,
                                                 const void *value, size_t bytes) {
-  if (attribute == CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT) return set(&layout->batch, 4, value, bytes);
-  return set(&layout->stride, 8, value, bytes);
+  switch (attribute) {
+  case CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT: return set(&layout->batch, 4, value, bytes);
+  case CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET: return set(&layout->stride, 8, value, bytes);
+  }
+  return CUBLAS_STATUS_INVALID_VALUE;
 }
 
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference) {
@@ -193,10 +236,14 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
     return set(&preference->workspace, 8, value, bytes);
   case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK:
     return set(&preference->reduction, 4, value, bytes);
-  default:
+  case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES:
+  case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES:
+  case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES:
+  case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES:
     return set(&preference->alignment[attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], 4,
                value, bytes);
   }
+  return CUBLAS_STATUS_INVALID_VALUE;
 }
 
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t matmul,
@@ -208,6 +255,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   Shape shape;
   if (const cublasStatus_t status = shape_of(*matmul, *A, *B, *C, *D, &shape)) return status;
   bool is_fast = is_wide(*A) && is_wide(*B) && is_wide(*C) && is_wide(*D) && wanted > 0;
+  is_fast = is_fast && (!matmul->has_bias() || is_wide(matmul->bias));
   for (const uint32_t alignment : preference->alignment) is_fast = is_fast && alignment >= 16;
   if (!is_fast) return CUBLAS_STATUS_NOT_SUPPORTED;
   *result = {};
@@ -226,8 +274,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t matmul, con
   Product product{*matmul, *A, *B, *C, *D, {}, a, b, c, d, 0, 0};
   if (const cublasStatus_t status = shape_of(*matmul, *A, *B, *C, *D, &product.shape))
     return status;
-  for (const void *operand : {a, b, c, static_cast<const void *>(d)})
-    if (reinterpret_cast<uintptr_t>(operand) % 16 != 0) return CUBLAS_STATUS_NOT_SUPPORTED;
+  for (const void *operand : {a, b, c, static_cast<const void *>(d), matmul->bias})
+    if (!is_wide(operand)) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (workspace_bytes < 1024 || !emu::is_device(workspace, workspace_bytes))
     return CUBLAS_STATUS_INVALID_VALUE;
   memcpy(&product.alpha, alpha, 4);

@@ -14,6 +14,7 @@ const CASES = kernelCases(AWKWARD[1]);
 const NO_OPS = [
   ...["alloc", "free", "memory", "upload", "download", "selectStream", "synchronize"],
   ...["createEvent", "destroyEvent", "recordEvent", "waitEvent", "secondsBetween", "createComm"],
+  "selectProducts",
 ];
 
 function opsOf(context: Context): (keyof Kernels)[] {

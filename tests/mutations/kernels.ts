@@ -49,7 +49,7 @@ export const KERNELS: Mutation[] = [
   {
     bug: "bias: no barrier between the warps",
     ...{ file: "cuda/bias.cu", find: "__syncthreads();", put: ";", modes: race },
-    test: ["ops/bias_test.ts"],
+    test: ["ops/linear_test.ts", "gradient of a bias"],
   },
   {
     bug: "packs: a vector access that ends one past the end",

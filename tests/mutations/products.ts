@@ -15,8 +15,8 @@ const combine = ["ops/moe_test.ts", "moeCombine"] as const;
 export const PRODUCTS: Mutation[] = [
   {
     bug: "cuBLASLt: transposes not swapped with the operands",
-    ...{ file: GEMM, find: "CUBLASLT_MATMUL_DESC_TRANSA, p.trans_b != 0", change: "p.trans_b" },
-    ...{ put: "p.trans_a", isExpression: true, modes: plain, test: layouts },
+    ...{ file: GEMM, find: "CUBLASLT_MATMUL_DESC_TRANSA, transposition(p.trans_b)" },
+    ...{ change: "p.trans_b", put: "p.trans_a", isExpression: true, modes: plain, test: layouts },
   },
   {
     bug: "cuBLASLt: wrong leading dimension",

@@ -21,11 +21,14 @@ export function setEmulation(
   symbols.emu_set_deferred(Number(deferred));
 }
 
-/** What the emulation has counted since it was opened: reads of tiles, and their bank conflicts. */
-export function countersOf(backend: Backend): { matrixLoads: number; bankConflicts: number } {
+/** What the emulation has counted since it was opened: kernels, reads of tiles, their bank conflicts. */
+export function countersOf(
+  backend: Backend,
+): { launches: number; matrixLoads: number; bankConflicts: number } {
   const counters = new BigUint64Array(9);
   open(backend).symbols.emu_counters(counters);
-  return { matrixLoads: Number(counters[7]), bankConflicts: Number(counters[8]) };
+  const [launches, , , , , , , matrixLoads, bankConflicts] = Array.from(counters, Number);
+  return { launches: launches!, matrixLoads: matrixLoads!, bankConflicts: bankConflicts! };
 }
 
 /** Bytes of the 32-byte sectors that kernels moved of a buffer, and how many of them they asked for. */

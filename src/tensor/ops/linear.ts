@@ -23,8 +23,7 @@ export function linear(tape: Tape, x: Tensor, w: Parameter, b?: Parameter): Tens
   expectShape("linear", "w", w.weight, [F, D]);
   if (b) expectShape("linear", "b", b.weight, [F]);
   const y = tape.empty([N, F], x.dtype);
-  matmul(tape, x, w.weight, y, { transposeB: true });
-  if (b) tape.kernels.biasForward(y.ptr, b.weight.ptr, N, F, x.code);
+  tape.kernels.linearForward(x.ptr, w.weight.ptr, b?.weight.ptr ?? null, y.ptr, N, D, F, x.code);
   return tape.record(y, (dy) => {
     const dx = tape.gradient(x);
     matmul(tape, dy, w.weight, dx.tensor, { beta: dx.accumulate });

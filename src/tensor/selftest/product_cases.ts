@@ -14,7 +14,7 @@ import type { Sizes } from "./sizes.ts";
 const F32 = 0; // lp_dtype
 const [FLASH, REFERENCE] = [0, 1]; // algorithms of attention
 
-/** The three products of a linear layer [F, D], and one per sequence. */
+/** The products of a linear layer [F, D], with and without a bias, and one per sequence. */
 export function gemmCases({ B, S, D, F }: Sizes): KernelCase[] {
   const N = B * S, flops = 2 * N * D * F, slack = 4;
   return [
@@ -23,6 +23,14 @@ export function gemmCases({ B, S, D, F }: Sizes): KernelCase[] {
       sizes: `y [${N}, ${F}] = x w^T, inner ${D}`,
       operands: { x: read([N, D]), w: read([F, D]), y: written([N, F]) },
       run: (k, p, t) => k.gemm(p.x, p.w, p.y, N, F, D, D, D, F, 0, 1, 1, 0, 0, 0, 1, 0, t, t),
+      flops,
+      slack,
+    },
+    {
+      op: "linearForward",
+      sizes: `y [${N}, ${F}] = x w^T + b, inner ${D}`,
+      operands: { x: read([N, D]), w: read([F, D]), b: read([F]), y: written([N, F]) },
+      run: (k, p, t) => k.linearForward(p.x, p.w, p.b, p.y, N, D, F, t),
       flops,
       slack,
     },

@@ -4,7 +4,7 @@ import type { Sizes } from "./sizes.ts";
 
 const EPS = 1e-5;
 
-/** Norms over D, and biases. */
+/** Norms over D, and the gradient of a bias. */
 export function normCases({ B, S, D }: Sizes): KernelCase[] {
   const N = B * S, sizes = `[${N}, ${D}]`;
   const x = read([N, D]), w = read([D]), y = written([N, D]);
@@ -98,12 +98,6 @@ export function normCases({ B, S, D }: Sizes): KernelCase[] {
       prepare: (k, p, t) => k.rowNormalizeForward(p.x, p.y, p.r, N, D, 1e-12, t),
       run: (k, p, t) => k.rowNormalizeBackward(p.dy, p.x, p.r, p.dx, N, D, 1e-12, t),
       slack: 8,
-    },
-    {
-      op: "biasForward",
-      sizes,
-      operands: { y: updated([N, D], { type: "storage" }), b: w },
-      run: (k, p, t) => k.biasForward(p.y, p.b, N, D, t),
     },
     {
       op: "biasBackward",
