@@ -206,7 +206,9 @@ export const trainKeys = {
   router_aux_loss_coef: optional(
     num({
       min: 0,
-      doc: "Weight of the load-balancing loss of experts; null: as config.json has it",
+      doc:
+        "Weight of the load-balancing loss of experts, which is of the rows of each micro-batch; " +
+        "null: as config.json has it",
     }),
   ),
   model_topo: group("How the model is spread over ranks", { process_topology: topology, parts }),

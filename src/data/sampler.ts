@@ -79,8 +79,8 @@ export interface Sampler {
  * Makes the sampler of a run.
  *
  * Default: the epochs follow each other without a gap, every row once per epoch; row j of
- * micro-batch m of rank r in step k is at place ((k M + m) B + j) R + r, for any M, B, R the same
- * rows in a step. gdgpt: rank r takes places r, r + R, ... of torch.randperm(rows) with seed
+ * micro-batch m of rank r in step k is at place ((k M + m) R + r) B + j: for any M, B, R the same
+ * rows in a step and, for any M and R, the same rows in a micro-batch. gdgpt: rank r takes places r, r + R, ... of torch.randperm(rows) with seed
  * 0 + epoch, which is padded to a multiple of R from its start, and drops what does not fill a
  * micro-batch.
  *
@@ -108,7 +108,10 @@ export function createSampler(options: SamplerOptions): Sampler {
     return cached.at(index);
   };
   const placeOf = (turn: number, j: number, rank: number) =>
-    (turn * microBatch + j) * dataParallel + rank; // turn = k M + m
+    // turn = k M + m
+    isCompat
+      ? (turn * microBatch + j) * dataParallel + rank
+      : (turn * dataParallel + rank) * microBatch + j;
   const row = (turn: number, j: number, rank: number): number => {
     if (isCompat) {
       const place = placeOf(turn % microBatches, j, rank);

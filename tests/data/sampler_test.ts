@@ -53,8 +53,7 @@ Deno.test("a sampler gives every row once per epoch, epochs without a gap betwee
   const rows: number[] = [];
   for (let step = 0; step < 23; step++) { // 23 steps of 12 are 12 epochs of 23
     for (let micro = 0; micro < 3; micro++) {
-      const ranks = [0, 1].map((rank) => sampler.microBatchRows(step, micro, rank));
-      for (let j = 0; j < 2; j++) for (const rank of ranks) rows.push(rank[j]!);
+      for (const rank of [0, 1]) rows.push(...sampler.microBatchRows(step, micro, rank));
     }
   }
   for (let epoch = 0; epoch < 12; epoch++) {
@@ -81,6 +80,21 @@ Deno.test("a step holds the same rows however they are spread over ranks and mic
   for (const [b, m, r] of [[12, 1, 1], [1, 12, 1], [1, 1, 12], [2, 2, 3], [3, 4, 1]] as const) {
     assertEquals(rowsOf(b, m, r), rowsOf(2, 3, 2));
   }
+});
+
+Deno.test("a micro-batch holds the same rows however many ranks share the step", () => {
+  const batches = (accumulation: number, dataParallel: number) => {
+    const sampler = createSampler({ ...options, accumulation, dataParallel });
+    const rows: string[] = [];
+    for (let micro = 0; micro < accumulation; micro++) {
+      for (let rank = 0; rank < dataParallel; rank++) {
+        rows.push(sampler.microBatchRows(7, micro, rank).join());
+      }
+    }
+    return rows;
+  };
+  assertEquals(batches(1, 6), batches(6, 1));
+  assertEquals(batches(3, 2), batches(6, 1));
 });
 
 Deno.test("compat: gdgpt drops what does not fill a micro-batch and pads ranks from the start", () => {
