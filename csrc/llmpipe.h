@@ -142,7 +142,8 @@ LP_API lp_status lp_scale(lp_ctx *ctx, void *x, float s, size_t n, lp_dtype dtyp
 LP_API lp_status lp_random_normal(lp_ctx *ctx, void *x, size_t n, uint64_t seed, uint64_t first,
                                   float mean, float std, lp_dtype dtype);
 /* Dropout (JMLR 15 (2014), 1929).  y[i] = x[i] / (1 - p) where u_i >= p, else 0
- *   u_i = (word >> 8) 2^-24 of word i % 4 of Philox4x32-10, key seed, counter i / 4
+ *   u_i = 2^-16 (bits i % 8 * 16 .. + 15 of Philox4x32-7, key seed, counter i / 8)
+ *   p is rounded to a multiple of 2^-16, at most 1 - 2^-16
  *   x [n] dtype read; y [n] dtype overwritten, may be x
  * The backward is the same call on dy. p = 0 copies.  LP_EINVAL: p outside [0, 1). */
 LP_API lp_status lp_dropout(lp_ctx *ctx, const void *x, void *y, size_t n, float p, uint64_t seed,
@@ -286,8 +287,8 @@ enum {
  *   o      [B, Tq, H, K] dtype overwritten, row stride o_stride
  *   lse    [B, H, Tq] f32 overwritten: log-sum-exp of s; null if no backward follows
  *   dropout, seed   p[j] of head h is divided by 1 - dropout where u >= dropout, else 0 (after the
- *          softmax: lse is of all s);  u = (word >> 8) 2^-24 of word j % 4 of Philox4x32-10 with key
- *          seed and counter {j / 4, 0, row, row >> 32}, row = (b*H + h)*Tq + t
+ *          softmax: lse is of all s); u as in lp_dropout, the bits of index t / 8 % 4 * 2 + j / 8 % 2
+ *          for counter {j & ~8, t & ~24, b*H + h, 0}
  *   algorithm   LP_ATTENTION_FLASH or LP_ATTENTION_REFERENCE
  * Head h reads key/value head h / (H/G). Any K <= 256.
  * LP_EINVAL: H not a multiple of G, begin/end out of range or shrinking, dropout outside [0, 1).

@@ -1,5 +1,7 @@
 // Dropout (JMLR 15 (2014), 1929): an element is 0 with probability p, else divided by 1 - p. What
 // is kept is a function of a seed and a place, so the backward and a recomputed forward agree.
+//
+// A block of Philox4x32-7 decides on eight elements, 16 bits each; p is rounded to that many.
 #ifndef LLMPIPE_COMMON_DROPOUT_H
 #define LLMPIPE_COMMON_DROPOUT_H
 
@@ -7,21 +9,42 @@
 
 namespace lp {
 
-// Four neighbouring elements: 4 block .. 4 block + 3 of a row, or of a flat array (row 0).
-LP_HD Philox dropout_bits(uint64_t seed, uint64_t block, uint64_t row = 0) {
-  return philox(seed, block, row);
-}
+constexpr int kDropoutElements = 8; // of a block
 
-// u >= p, u uniform in [0, 1) with 24 bits, from the word of one element
-LP_HD bool is_kept(uint32_t word, float p) { return (float)(word >> 8) * 0x1p-24f >= p; }
+// Element i of a block is dropped where its bits are below 65536 p.
+struct Dropout {
+  PhiloxKeys<7> keys;
+  uint32_t threshold; // in the upper 16 bits
+  float scale;        // of what is kept
 
-// Factor of what is kept.
-LP_HD float kept_scale(float p) { return 1.0f / (1.0f - p); }
+  Dropout() = default;
+  LP_HD Dropout(float p, uint64_t seed) : keys(seed) {
+    const uint32_t dropped = (uint32_t)fminf(fmaxf(p * 65536.0f + 0.5f, 0.0f), 65535.0f);
+    threshold = dropped << 16;
+    scale = 65536.0f / (float)(65536 - dropped);
+  }
 
-// Probabilities of attention: the row of query t of head h of sequence b; elements are its keys.
-LP_HD uint64_t dropout_row(int b, int H, int h, int Tq, int t) {
-  return ((uint64_t)b * (uint64_t)H + (uint64_t)h) * (uint64_t)Tq + (uint64_t)t;
-}
+  // Elements 8 block .. 8 block + 7 of a flat array.
+  LP_HD Philox bits(uint64_t block) const { return philox(keys, block); }
+
+  // Probabilities of attention of query t and key j of a head, heads numbered through all sequences.
+  // A block is of four queries and two keys, kApart from each other: those that one lane holds of
+  // tiles of tensor cores, whether their rows are queries or keys.
+  static constexpr int kApart = 8, kQueries = 4, kKeys = 2;
+  LP_HD Philox bits_of_pair(int head, int t, int j) const {
+    const uint32_t first_t = (uint32_t)t & ~(kApart * (kQueries - 1u));
+    const uint32_t first_j = (uint32_t)j & ~(kApart * (kKeys - 1u));
+    return philox(keys, (uint64_t)first_t << 32 | first_j, (uint32_t)head);
+  }
+  LP_HD static int index_of_pair(int t, int j) {
+    return t / kApart % kQueries * kKeys + j / kApart % kKeys;
+  }
+
+  LP_HD bool keeps(const Philox &bits, int i) const {
+    const uint32_t word = bits.at(i / 2);
+    return (i % 2 ? word : word << 16) >= threshold;
+  }
+};
 
 } // namespace lp
 #endif

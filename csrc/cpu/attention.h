@@ -33,7 +33,9 @@ struct Attention {
   float scale;
   float dropout; // of the probabilities
   uint64_t seed;
+  Dropout drop{dropout, seed};
 
+  int head(int b, int h) const { return b * H + h; } // through all sequences
   int heads_of_group() const { return H / G; }
   size_t row(int b, int t) const { return (size_t)b * Tq + t; } // of q, o, begin, end
   int first_key(int b) const { return begin[row(b, 0)]; }       // that any query of b sees
@@ -87,23 +89,14 @@ struct Span {
   bool operator==(const Span &other) const { return begin == other.begin && end == other.end; }
 };
 
-// Keys j .. j + 3 that dropout keeps, all bits or none in each lane.
-struct KeptKeys {
-  vi key[4];
-  vf keep(vf x, int j) const { return key[j % 4] ? x : vf{}; }
-};
-
 // Queries t .. t + count - 1 of a head as lanes; lanes beyond repeat the limits of the last.
 struct QueryBlock {
   alignas(64) int32_t begin[kLanes];
   alignas(64) int32_t end[kLanes];
   int t, count, vectors;
-  uint64_t row, seed; // of dropout
-  float dropout;
 
-  QueryBlock(const Attention &shape, int b, int h, int t)
-      : t(t), count(std::min(kLanes, shape.Tq - t)), vectors((count + kWidth - 1) / kWidth),
-        row(dropout_row(b, shape.H, h, shape.Tq, t)), seed(shape.seed), dropout(shape.dropout) {
+  QueryBlock(const Attention &shape, int b, int t)
+      : t(t), count(std::min(kLanes, shape.Tq - t)), vectors((count + kWidth - 1) / kWidth) {
     const size_t first = shape.row(b, t);
     for (int i = 0; i < kLanes; i++) {
       begin[i] = shape.begin[first + (size_t)std::min(i, count - 1)];
@@ -129,15 +122,25 @@ struct QueryBlock {
     return (splat(j) >= from) & (splat(j) < to) ? x : splat(otherwise);
   }
 
-  // What dropout keeps of keys j .. j + 3 in the lanes of vector v; j is a multiple of 4.
-  KeptKeys kept(int v, int j) const {
-    alignas(64) int32_t key[4][kWidth];
-    for (int i = 0; i < kWidth; i++) {
-      const uint64_t row_of_lane = row + (uint64_t)(v * kWidth + i);
-      const Philox bits = dropout_bits(seed, (uint64_t)j / 4, row_of_lane);
-      for (int c = 0; c < 4; c++) key[c][i] = -(int32_t)is_kept(bits.word[c], dropout);
+  // What dropout keeps of the tile that begins at key j, kept [kKeys, kLanes]: all bits or none.
+  void draw(const Dropout &drop, int head, int j, int32_t *kept) const {
+    constexpr int kApart = Dropout::kApart;
+    constexpr int kQueries = kApart * Dropout::kQueries;
+    for (int r = 0; r < kKeys; r++) {
+      if (r / kApart % Dropout::kKeys != 0) continue; // decided with an earlier row
+      for (int first = t / kQueries * kQueries; first < t + count; first += kQueries) {
+        int32_t mask[kDropoutElements][kApart];
+        for (int q = 0; q < kApart; q++) {
+          const Philox bits = drop.bits_of_pair(head, first + q, j + r);
+          for (int i = 0; i < kDropoutElements; i++) mask[i][q] = -(int32_t)drop.keeps(bits, i);
+        }
+        for (int i = 0; i < kDropoutElements; i++) {
+          const int lane = first - t + i / Dropout::kKeys * kApart;
+          if (lane >= 0 && lane < kLanes)
+            std::copy_n(mask[i], kApart, kept + (r + i % Dropout::kKeys * kApart) * kLanes + lane);
+        }
+      }
     }
-    return {{load<vi>(key[0]), load<vi>(key[1]), load<vi>(key[2]), load<vi>(key[3])}};
   }
 
   // j - t of every lane of vector v

@@ -88,7 +88,8 @@ private:
     Packed<Word> p, ds;          // [kKeys, kLanes]; s and dp themselves for f32; p only along
     float *dq_t;                 // [width, kLanes]
     float *lse, *do_o, *factor;  // [kLanes]
-    static size_t size(int width) { return (size_t)kLanes * (5 * width + 4 * kKeys + 3); }
+    int32_t *kept;               // [kKeys, kLanes] by dropout: all bits or none
+    static size_t size(int width) { return (size_t)kLanes * (5 * width + 5 * kKeys + 3); }
     Scratch(float *at, int width) {
       const auto take = [&](size_t rows) {
         float *from = at;
@@ -112,6 +113,7 @@ private:
       lse = take(1);
       do_o = take(1);
       factor = take(1);
+      kept = reinterpret_cast<int32_t *>(take(kKeys));
     }
   };
 
@@ -146,7 +148,7 @@ private:
 
   void run_block(const Scratch &scratch, const Unit &unit, float *dk_sum, float *dv_sum, int b,
                  int h, int t) const {
-    const QueryBlock block(a, b, h, t);
+    const QueryBlock block(a, b, t);
     const int words = width / kElements, inner = (a.K + kElements - 1) / kElements;
     const int lanes = block.vectors * kWidth;
     prepare(scratch, block, b, h);
@@ -154,6 +156,7 @@ private:
     for (int j = block.first_key(); j < block.last_key(); j += kKeys) {
       Span spans[kLanes / kWidth];
       for (int i = 0; i < block.vectors; i++) spans[i] = block.span(i, j);
+      if (a.dropout > 0) block.draw(a.drop, a.head(b, h), j, scratch.kept);
       for_runs(spans, block.vectors, [&](int i, int vectors, Span span) {
         const size_t from = (size_t)(j + span.begin) * words;
         const int to = span.begin * kLanes + i * kWidth, rows = span.end - span.begin;
@@ -253,21 +256,21 @@ private:
       x = exp2(x);
       return masked ? block.mask(x, i, j + r, 0) : x;
     };
-    const float factor = kept_scale(a.dropout);
-    KeptKeys kept;
     for (int r = span.begin; r < span.end; r += 2) {
       const int at = r * kLanes + i * kWidth;
       vf p0 = probability(r), p1 = probability(r + 1);
       vf dp0 = load(scratch.dp + at), dp1 = load(scratch.dp + at + kLanes);
+      const auto kept = [&](vf x, int row) {
+        return load<vi>(scratch.kept + at + row * kLanes) ? x * a.drop.scale : vf{};
+      };
       if (drops) {
-        if (r % 4 == 0) kept = block.kept(i, j + r);
-        dp0 = kept.keep(dp0 * factor, r);
-        dp1 = kept.keep(dp1 * factor, r + 1);
+        dp0 = kept(dp0, 0);
+        dp1 = kept(dp1, 1);
       }
       const vf ds0 = attention_ds(p0, dp0, do_o), ds1 = attention_ds(p1, dp1, do_o);
       if (drops) {
-        p0 = kept.keep(p0 * factor, r);
-        p1 = kept.keep(p1 * factor, r + 1);
+        p0 = kept(p0, 0);
+        p1 = kept(p1, 1);
       }
       Arithmetic::put_along(scratch.p.along + at / kElements, kLanes / kElements, p0, p1);
       if (kElements > 1)

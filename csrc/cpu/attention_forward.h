@@ -67,7 +67,8 @@ private:
     Word *p;         // [kKeys, kLanes] across; s itself for f32
     float *o_t;      // [width, kLanes]
     float *m, *l, *scale; // [kLanes]
-    static size_t words(int width) { return (size_t)kLanes * (3 * width + 2 * kKeys + 3); }
+    int32_t *kept;        // [kKeys, kLanes] by dropout: all bits or none
+    static size_t words(int width) { return (size_t)kLanes * (3 * width + 3 * kKeys + 3); }
     Scratch(Word *at, int width) {
       q = at;
       q_t = q + kLanes * width;
@@ -77,6 +78,7 @@ private:
       m = s + 2 * kLanes * kKeys;
       l = m + kLanes;
       scale = l + kLanes;
+      kept = reinterpret_cast<int32_t *>(scale + kLanes);
     }
   };
 
@@ -92,7 +94,7 @@ private:
 
   void run_block(const Scratch &scratch, const Word *k_packed, const Word *v_packed, int b, int h,
                  int t) const {
-    const QueryBlock block(a, b, h, t);
+    const QueryBlock block(a, b, t);
     const int words = width / kElements, inner = (a.K + kElements - 1) / kElements;
     pack(Packed<Word>{scratch.q, nullptr}, q + a.row(b, t) * a.q_stride + (size_t)h * a.K,
          a.q_stride, Rows{0, block.count}, block.vectors * kWidth, a.K, width);
@@ -103,6 +105,7 @@ private:
     for (int j = block.first_key(); j < block.last_key(); j += kKeys) {
       Span spans[kLanes / kWidth];
       for (int i = 0; i < block.vectors; i++) spans[i] = block.span(i, j);
+      if (a.dropout > 0) block.draw(a.drop, a.head(b, h), j, scratch.kept);
       for_runs(spans, block.vectors, [&](int i, int vectors, Span span) {
         multiply_tile<Arithmetic, Earlier::Dropped>(
             k_packed + (size_t)(j + span.begin) * words, words, 1, scratch.q_t + i * kWidth, kLanes,
@@ -148,15 +151,14 @@ private:
     const vf origin = largest == -INFINITY ? vf{} : largest; // nothing seen yet: all p are 0
     vf sum = {};
     Word *p = scratch.p + i * kWidth;
-    KeptKeys kept;
+    const int32_t *kept = scratch.kept + i * kWidth;
     for (int r = span.begin; r < span.end; r += 2) {
       vf p0 = exp2(load(s + r * kLanes) - origin);
       vf p1 = exp2(load(s + (r + 1) * kLanes) - origin);
       sum += p0 + p1;
       if (drops) {
-        if (r % 4 == 0) kept = block.kept(i, j + r);
-        p0 = kept.keep(p0, r);
-        p1 = kept.keep(p1, r + 1);
+        p0 = load<vi>(kept + r * kLanes) ? p0 : vf{};
+        p1 = load<vi>(kept + (r + 1) * kLanes) ? p1 : vf{};
       }
       Arithmetic::put_across(p + r / kElements * kLanes, kLanes, p0, p1);
     }
@@ -167,7 +169,7 @@ private:
   }
 
   void finish(const Scratch &scratch, const QueryBlock &block, int b, int h) const {
-    const float factor = kept_scale(a.dropout);
+    const float factor = a.dropout > 0 ? a.drop.scale : 1;
     for (int i = 0; i < block.vectors * kWidth; i += kWidth) {
       const vf l = load(scratch.l + i);
       store(scratch.scale + i, l == 0.0f ? vf{} : factor / l);

@@ -25,7 +25,7 @@ struct Query {
       : a(a), b(b), h(h), t(t), begin(a.begin[a.row(b, t)]), end(a.end[a.row(b, t)]) {}
 
   size_t at(int stride) const { return a.row(b, t) * stride + (size_t)h * a.K; }
-  size_t lse_at() const { return ((size_t)b * a.H + h) * a.Tq + t; }
+  size_t lse_at() const { return (size_t)a.head(b, h) * a.Tq + t; }
   template <class T> const T *key(const T *x, int j) const {
     return x + (size_t)b * a.kv_batch + (size_t)j * a.kv_stride +
            (size_t)(h / a.heads_of_group()) * a.K;
@@ -37,9 +37,8 @@ struct Query {
   }
   // Factor of probability j: 0 or 1 / (1 - dropout).
   float kept(int j) const {
-    const uint64_t row = dropout_row(b, a.H, h, a.Tq, t);
-    const Philox bits = dropout_bits(a.seed, (uint64_t)j / 4, row);
-    return is_kept(bits.word[j % 4], a.dropout) ? kept_scale(a.dropout) : 0;
+    const Philox bits = a.drop.bits_of_pair(a.head(b, h), t, j);
+    return a.drop.keeps(bits, Dropout::index_of_pair(t, j)) ? a.drop.scale : 0;
   }
 };
 

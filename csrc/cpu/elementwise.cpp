@@ -41,18 +41,18 @@ void fill_normal(T *x, size_t begin, size_t end, uint64_t seed, uint64_t first, 
 
 // Elements begin..end-1; begin is a multiple of 64.
 template <class T>
-void dropout(const T *x, T *y, size_t begin, size_t end, float p, uint64_t seed) {
-  constexpr size_t kBlocks = 16;
-  const float scale = kept_scale(p);
-  float factor[kBlocks * 4];
-  for (size_t i = begin; i < end; i += kBlocks * 4) {
+void dropout(const T *x, T *y, size_t begin, size_t end, Dropout drop) {
+  constexpr size_t kBlocks = 8, kSize = kDropoutElements;
+  float factor[kBlocks * kSize];
+  for (size_t i = begin; i < end; i += kBlocks * kSize) {
     for (size_t j = 0; j < kBlocks; j++) {
-      const Philox bits = dropout_bits(seed, i / 4 + j);
-      for (size_t k = 0; k < 4; k++) factor[4 * j + k] = is_kept(bits.word[k], p) ? scale : 0.0f;
+      const Philox bits = drop.bits(i / kSize + j);
+      for (size_t k = 0; k < kSize; k++)
+        factor[kSize * j + k] = drop.keeps(bits, (int)k) ? drop.scale : 0.0f;
     }
     const T *from = x + i;
     T *to = y + i;
-    for_lanes(std::min(end - i, kBlocks * 4), [&](size_t j, auto lanes) {
+    for_lanes(std::min(end - i, kBlocks * kSize), [&](size_t j, auto lanes) {
       const vf f = lanes.load(factor + j);
       lanes.store(to + j, f == 0.0f ? vf{} : lanes.load(from + j) * f); // 0 even where x is inf
     });
@@ -153,10 +153,11 @@ lp_status lp_dropout(lp_ctx *ctx, const void *x, void *y, size_t n, float p, uin
     with_type(dtype, [&](auto type) {
       using T = decltype(type);
       check_dropout(p);
+      const Dropout drop(p, seed);
       if (n == 0) return;
       LP_CHECK_POINTERS(x, y);
       for_ranges(n, [=](size_t begin, size_t end) {
-        dropout(static_cast<const T *>(x), static_cast<T *>(y), begin, end, p, seed);
+        dropout(static_cast<const T *>(x), static_cast<T *>(y), begin, end, drop);
       });
     });
   });

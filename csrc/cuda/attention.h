@@ -17,9 +17,11 @@ struct Attention {
   float scale, dropout;
   uint64_t seed;
   int heads_of_group; // H / G
+  Dropout drop{dropout, seed};
 
   LP_HD size_t row(int b, int t) const { return (size_t)b * Tq + t; } // of q, o, begin, end
-  LP_HD size_t lse_row(int b, int h, int t) const { return ((size_t)b * H + h) * Tq + t; }
+  LP_HD int head(int b, int h) const { return b * H + h; } // through all sequences
+  LP_HD size_t lse_row(int b, int h, int t) const { return (size_t)head(b, h) * Tq + t; }
   LP_HD size_t q_at(int b, int t, int h) const { return row(b, t) * q_stride + (size_t)h * K; }
   LP_HD size_t o_at(int b, int t, int h) const { return row(b, t) * o_stride + (size_t)h * K; }
   LP_HD size_t kv_at(int b, int j, int g) const {
@@ -120,21 +122,6 @@ template <class Holds> GPU_DEV int first_that(int n, Holds holds) {
   }
   return from;
 }
-
-// What dropout makes of the keys 4 block .. 4 block + 3 of a query row (dropout_row()).
-struct KeptKeys {
-  Philox bits;
-  float p;
-  GPU_DEV KeptKeys(const Attention &a, uint64_t row, int block)
-      : bits(dropout_bits(a.seed, (uint64_t)block, row)), p(a.dropout) {}
-  GPU_DEV bool has(int i) const { return is_kept(bits.word[i], p); }
-  // Of keys i and i + 1, i = 0 or 2, as bits 0 and 1.
-  GPU_DEV unsigned pair(int i) const {
-    const uint32_t first = i == 0 ? bits.word[0] : bits.word[2];
-    const uint32_t second = i == 0 ? bits.word[1] : bits.word[3];
-    return (is_kept(first, p) ? 1u : 0u) | (is_kept(second, p) ? 2u : 0u);
-  }
-};
 
 } // namespace lp
 #endif

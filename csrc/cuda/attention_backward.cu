@@ -65,6 +65,7 @@ public:
   static constexpr int kWarpRows = Plan::kWarpRows;
   static constexpr int kColumns = Plan::kColumns, kColumnTiles = Plan::kColumnTiles;
   using Product = float[kRowTiles][kColumnTiles][4];
+  using RandomBits = Philox[2][2];
 
   GPU_DEV BackwardBlock(const Attention &a, const AttentionInputs<T> &in, const QueryStats *stats,
                         char *memory)
@@ -229,8 +230,10 @@ private:
     async_wait<2 * Plan::kSlots - 2>(); // the second one is there
     __syncthreads();
     multiply_held<1>(dp, by_chunks + Plan::kPassingBytes);
+    RandomBits bits;
+    if (kDrops) draw(bits, tile);
 #pragma unroll
-    for (int r = 0; r < kRowTiles; r++) score_gradients(p[r], dp[r], r, tile);
+    for (int r = 0; r < kRowTiles; r++) score_gradients(p[r], dp[r], r, bits);
 
     uint32_t left[kRowTiles][kColumnTiles][2];
     if (kOfKeys) {
@@ -309,9 +312,7 @@ private:
 
   // dp to ds; p becomes what v is multiplied with.
   GPU_DEV void score_gradients(float (&p)[kColumnTiles][4], float (&dp)[kColumnTiles][4], int r,
-                               int tile) {
-    const unsigned kept = kDrops ? find_kept(r, tile) : 0;
-    const float scale = kDrops ? kept_scale(a.dropout) : 1;
+                               const RandomBits &bits) {
     alignas(16) float of_queries[2];
 #pragma unroll
     for (int n = 0; n < kColumnTiles; n++) {
@@ -319,7 +320,7 @@ private:
 #pragma unroll
       for (int e = 0; e < 4; e++) {
         const float do_o = of_queries[query_of(e)];
-        const float factor = !kDrops ? 1 : kept >> (4 * n + e) & 1 ? scale : 0;
+        const float factor = !kDrops ? 1 : keeps(bits, r, n, e) ? a.drop.scale : 0;
         if (kDrops) dp[n][e] *= factor;
         dp[n][e] = attention_ds(p[n][e], dp[n][e], do_o);
         if (kDrops) p[n][e] *= factor;
@@ -327,17 +328,29 @@ private:
     }
   }
 
-  // Bit 4 n + e: whether dropout keeps the element.
-  GPU_DEV unsigned find_kept(int r, int tile) const {
-    unsigned kept = 0;
-#pragma unroll 1
-    for (int i = 0; i < 4 * kColumnTiles; i += kOfKeys ? 1 : 2) {
-      const int n = i / 4, e = i % 4, j = key(r, n, e, tile);
-      const KeptKeys keys(a, dropout_row(b, a.H, h0 + head, a.Tq, query(r, n, e, tile)), j / 4);
-      const unsigned pair = keys.pair(j % 4 / 2 * 2);
-      kept |= (kOfKeys ? pair >> j % 2 & 1 : pair) << i;
-    }
-    return kept;
+  // Random bits of a lane's elements: of keys, a row tile is a block for each parity of columns; of
+  // queries, two column tiles and all row tiles are.
+  static_assert(kColumnTiles == 4 && kRowTiles <= 2, "whole blocks");
+
+  GPU_DEV void draw(RandomBits &bits, int tile) const {
+    constexpr int kBlocks = kOfKeys ? kRowTiles : kColumnTiles / 2;
+#pragma unroll
+    for (int i = 0; i < kBlocks; i++)
+#pragma unroll
+      for (int e = 0; e < 2; e++) {
+        const int r = kOfKeys ? i : 0, n = kOfKeys ? 0 : 2 * i;
+        Philox &block = bits[i][e];
+        block = a.drop.bits_of_pair(a.head(b, h0 + head), query(r, n, e, tile), key(r, n, e, tile));
+        if (!kOfKeys && kRowTiles == 1 && warp % 2 == 1) { // the last 16 of the block's 32 queries
+          block.word[0] = block.word[2];
+          block.word[1] = block.word[3];
+        }
+      }
+  }
+
+  GPU_DEV bool keeps(const RandomBits &bits, int r, int n, int e) const {
+    return kOfKeys ? a.drop.keeps(bits[r][e % 2], n * 2 + e / 2)
+                   : a.drop.keeps(bits[n / 2][e % 2], (r * 2 + e / 2) * 2 + n % 2);
   }
 
   GPU_DEV void store(const AttentionGradients &strides, const AttentionOutputs<T> &to) {

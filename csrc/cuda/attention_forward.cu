@@ -27,7 +27,7 @@ public:
   static constexpr int kKeys = Plan::kKeys, kKeyTiles = Plan::kKeyTiles;
   static constexpr bool kBiases = extras != Extras::none;
   static constexpr bool kDrops = extras == Extras::dropout;
-  static constexpr bool kHoldsQueries = K <= 64; // in registers
+  static constexpr bool kHoldsQueries = K <= 64 && !kDrops; // in registers
 
   GPU_DEV ForwardBlock(const Attention &a, const T *q, const T *k, const T *v, char *memory)
       : a(a), memory(memory), lane((int)threadIdx.x & 31), warp((int)threadIdx.x >> 5),
@@ -116,14 +116,11 @@ private:
       multiply_rows<K, kRowTiles, kKeyTiles, T>(s, memory, queries_at(), keys);
     }
     read = Plan::next(read);
-    if (kBiases)
-      for_row_tiles([&](int r) { add_biases(s[r], r, tile * kKeys); });
+    if (kBiases) add_biases(s, tile * kKeys);
     if (!is_whole)
       for_row_tiles([&](int r) { mask(s[r], r, tile * kKeys); });
-    for_row_tiles([&](int r) {
-      softmax(s[r], r);
-      if (kDrops) drop(s[r], r, tile * kKeys);
-    });
+    for_row_tiles([&](int r) { softmax(s[r], r); });
+    if (kDrops) drop(s, tile * kKeys);
     uint32_t p[kRowTiles][kKeyTiles][2];
     round_tile<T>(s, p);
     turn(tile, 1);
@@ -139,19 +136,19 @@ private:
     for (int r = 0; r < kRowTiles; r++) run(r);
   }
 
-  GPU_DEV void add_biases(float (&s)[kKeyTiles][4], int r, int first_key) const {
+  // As if all rows of the lane were the first of them: what a row lacks is the same for all its keys,
+  // so it only matters to lse (bias_of_row).
+  GPU_DEV void add_biases(float (&s)[kRowTiles][kKeyTiles][4], int first_key) const {
+    const float distance = (float)(first_key + lane % 4 * 2 - query(0));
 #pragma unroll
-    for (int half = 0; half < 2; half++) {
-      const float distance = (float)(first_key + lane % 4 * 2 - query(r) - 8 * half);
+    for (int n = 0; n < kKeyTiles; n++)
 #pragma unroll
-      for (int n = 0; n < kKeyTiles; n++)
+      for (int e = 0; e < 4; e++)
 #pragma unroll
-        for (int e = 0; e < 2; e++) {
-          float &x = s[n][2 * half + e];
-          x = attention_score(x, factor, slope, distance + (float)(n * 8 + e));
-        }
-    }
+        for (int r = 0; r < kRowTiles; r++)
+          s[r][n][e] = attention_score(s[r][n][e], factor, slope, distance + (float)(n * 8 + e % 2));
   }
+  GPU_DEV float bias_of_row(int r, int half) const { return -slope * (float)(r * 16 + half * 8); }
 
   // -inf where a query does not look.
   GPU_DEV void mask(float (&s)[kKeyTiles][4], int r, int first_key) const {
@@ -201,21 +198,19 @@ private:
     }
   }
 
-  GPU_DEV void drop(float (&p)[kKeyTiles][4], int r, int first_key) const {
-    const int block = first_key / 4 + lane % 4 / 2, word = lane % 2 * 2;
+  // A block of random bits is all of the lane: of two key tiles and its four rows.
+  GPU_DEV void drop(float (&p)[kRowTiles][kKeyTiles][4], int first_key) const {
+    static_assert(kRowTiles == 2 && kKeyTiles % 2 == 0, "whole blocks");
 #pragma unroll
-    for (int half = 0; half < 2; half++) {
-      const uint64_t row = dropout_row(b, a.H, h, a.Tq, query(r) + 8 * half);
-      unsigned kept = 0;
-#pragma unroll 1
-      for (int n = 0; n < kKeyTiles; n++)
-        kept |= KeptKeys(a, row, block + 2 * n).pair(word) << 2 * n;
+    for (int n = 0; n < kKeyTiles; n += 2)
 #pragma unroll
-      for (int n = 0; n < kKeyTiles; n++)
+      for (int e = 0; e < 2; e++) {
+        const int key = first_key + n * 8 + lane % 4 * 2 + e;
+        const Philox bits = a.drop.bits_of_pair(a.head(b, h), query(0), key);
 #pragma unroll
-        for (int e = 0; e < 2; e++)
-          if (!(kept >> (2 * n + e) & 1)) p[n][2 * half + e] = 0;
-    }
+        for (int i = 0; i < kDropoutElements; i++)
+          if (!a.drop.keeps(bits, i)) p[i / 4][n + i % 2][i / 2 % 2 * 2 + e] = 0;
+      }
   }
 
   GPU_DEV void finish(T *o, float *lse) {
@@ -230,11 +225,11 @@ private:
         l += __shfl_xor_sync(kQuad, l, 1);
         l += __shfl_xor_sync(kQuad, l, 2);
         const bool sees = l > 0;
-        scales[r][half] = sees ? (kDrops ? kept_scale(a.dropout) : 1.0f) / l : 0.0f;
+        scales[r][half] = sees ? (kDrops ? a.drop.scale : 1.0f) / l : 0.0f;
         const int t = query(r) + 8 * half;
         if (lse && lane % 4 == 0 && t < a.Tq)
           lse[a.lse_row(b, h, t)] =
-              sees ? attention_lse(largest[r][half] * unit, log(l)) : -INFINITY;
+              sees ? attention_lse(largest[r][half] * unit + bias_of_row(r, half), log(l)) : -INFINITY;
       }
     store_rows<K>(out, scales, memory + (uint32_t)warp * Layout::bytes(kWarpQueries),
                   o + a.o_at(b, first, h), (size_t)a.o_stride, a.Tq - first);

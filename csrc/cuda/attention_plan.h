@@ -12,11 +12,12 @@ constexpr int kTileAttentionWarps = 4, kTileAttentionThreads = 32 * kTileAttenti
 
 // Shared memory: queries, the ring of slots, what each query sees.
 template <int K, Extras extras> struct ForwardPlan {
-  // Of 16 queries, of a warp. Random numbers take the registers that a second one would need.
-  static constexpr int kRowTiles = extras == Extras::dropout ? 1 : 2;
+  static constexpr int kRowTiles = 2; // of 16 queries, of a warp
   static constexpr int kWarpQueries = 16 * kRowTiles;
   static constexpr int kQueries = kTileAttentionWarps * kWarpQueries;
-  static constexpr int kKeys = K * kRowTiles > 192 ? 32 : 64, kKeyTiles = kKeys / 8; // of a tile
+  // Keys of a tile: what registers allow; random numbers need some, too.
+  static constexpr int kWidest = extras == Extras::dropout ? 64 : 96;
+  static constexpr int kKeys = K > kWidest ? 32 : 64, kKeyTiles = kKeys / 8;
   static constexpr int kSlots = kKeys == 32 ? 6 : K > 96 ? 3 : 4;
   static constexpr uint32_t kSlotBytes = Tile<K>::bytes(kKeys);
   static constexpr uint32_t kRing = Tile<K>::bytes(kQueries);

@@ -77,8 +77,8 @@ template <class T, int W> struct Query {
   // Factor of probability j: 0 or 1 / (1 - dropout).
   GPU_DEV float kept(int j) const {
     if (a.dropout == 0) return 1;
-    const KeptKeys keys(a, dropout_row(b, a.H, h, a.Tq, t), j / 4);
-    return keys.pair(j % 4 / 2 * 2) >> j % 2 & 1 ? kept_scale(a.dropout) : 0;
+    const Philox bits = a.drop.bits_of_pair(a.head(b, h), t, j);
+    return a.drop.keeps(bits, Dropout::index_of_pair(t, j)) ? a.drop.scale : 0;
   }
 };
 

@@ -7,21 +7,19 @@
 namespace lp {
 
 namespace {
-template <class T> struct Dropout {
+template <class T> struct DropElements {
   static constexpr int W = kPack<T>;
   const T *x;
   T *y;
-  uint64_t seed;
-  float p, scale;
+  Dropout drop;
   template <class Pack> GPU_DEV void operator()(size_t i, Pack pack) const {
     float v[W];
     pack.load(x + i, v);
+    static_assert(kDropoutElements % W == 0, "of one block");
+    const Philox bits = drop.bits(i / kDropoutElements);
+    const int first = W == kDropoutElements ? 0 : (int)(i % kDropoutElements);
 #pragma unroll
-    for (int j = 0; j < W; j += 4) {
-      const Philox bits = dropout_bits(seed, (i + j) / 4);
-#pragma unroll
-      for (int k = 0; k < 4; k++) v[j + k] = is_kept(bits.word[k], p) ? v[j + k] * scale : 0.0f;
-    }
+    for (int j = 0; j < W; j++) v[j] = drop.keeps(bits, first + j) ? v[j] * drop.scale : 0.0f;
     pack.store(y + i, v);
   }
 };
@@ -39,7 +37,7 @@ lp_status lp_dropout(lp_ctx *ctx, const void *x, void *y, size_t n, float p, uin
       check_dropout(p);
       if (n == 0) return;
       LP_CHECK_POINTERS(x, y);
-      const Dropout<T> op{static_cast<const T *>(x), static_cast<T *>(y), seed, p, kept_scale(p)};
+      const DropElements<T> op{static_cast<const T *>(x), static_cast<T *>(y), Dropout(p, seed)};
       for_elements(ctx, "dropout", n, is_aligned<op.W>(0, op.x, op.y), op);
     });
   });

@@ -56,6 +56,10 @@ export const TILE_CASES: Case[] = [
     limits: () => [0, 140],
   },
   {
+    title: "80, dropout in two groups",
+    ...{ K: 80, Tq: 100, Tk: 100, B: 1, H: 2, G: 2, dropout: 0.3, aligned: true },
+  },
+  {
     title: "128, nothing seen",
     ...{ K: 128, Tq: 20, Tk: 20, B: 1, aligned: true },
     limits: () => [0, 0],

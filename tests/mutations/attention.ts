@@ -56,6 +56,21 @@ export const ATTENTION: Mutation[] = [
     ...{ modes: plain, test: grouped },
   },
   {
+    bug: "forward: dropout exchanges keys that are 8 apart",
+    ...{ file: FORWARD, find: "a.drop.keeps(bits, i)", put: "a.drop.keeps(bits, i ^ 1)" },
+    ...{ isExpression: true, modes: plain, test: ["cuda/attention_test.ts", "64, dropout"] },
+  },
+  {
+    bug: "backward: dropout exchanges keys that are 8 apart",
+    ...{
+      file: BACKWARD,
+      find: "n * 2 + e / 2)",
+      change: "n * 2 + e / 2",
+      put: "n * 2 + 1 - e / 2",
+    },
+    ...{ isExpression: true, modes: plain, test: ["cuda/attention_test.ts", "64, dropout"] },
+  },
+  {
     bug: "forward: too little dynamic shared memory",
     ...{ file: FORWARD, find: "kThreads, Plan::kBytes, a,", change: "Plan::kBytes" },
     ...{ put: "Plan::kBytes - 1024u", isExpression: true, modes: plain, test: causal },

@@ -187,12 +187,13 @@ export const KERNELS: Mutation[] = [
   },
   {
     bug: "dropout: what is kept is not scaled",
-    ...{ file: "common/dropout.h", find: "1.0f / (1.0f - p)", put: "1.0f", isExpression: true },
+    file: "common/dropout.h",
+    ...{ find: "65536.0f / (float)(65536 - dropped)", put: "1.0f", isExpression: true },
     ...{ modes: plain, test: ["ops/dropout_test.ts"] },
   },
   {
     bug: "dropout: eight elements share the bits of four",
-    ...{ file: "cuda/dropout.cu", find: "(i + j) / 4", put: "i / 4", isExpression: true },
+    ...{ file: "cuda/dropout.cu", find: "first + j", put: "j", isExpression: true },
     ...{ modes: plain, test: ["ops/dropout_test.ts"] },
   },
 ];

@@ -5,7 +5,7 @@ import type { Pointer } from "../../ffi/kernels.ts";
 import { offset } from "../../ffi/memory.ts";
 import { attention, attentionGradients, type Shape, type Tensors } from "./attention_reference.ts";
 import { normal, type Setting, TYPES } from "./check_op.ts";
-import { keptFactor } from "./dropout_reference.ts";
+import { keptFactorOfPair } from "./dropout_reference.ts";
 import { type Element, fromNumbers, toNumbers } from "./element.ts";
 
 /** A problem, and how it lies in memory. */
@@ -32,13 +32,13 @@ const ALGORITHMS = { flash: 0, reference: 1 };
 /** The case with what it leaves out. */
 export function shapeOf(given: Case): Shape {
   const filled = { B: 2, Tq: 1, Tk: 1, H: 2, G: 2, K: 8, limits: causal, ...given };
-  const { H, Tq, dropout } = filled;
+  const { H, dropout } = filled;
   return {
     ...filled,
     scale: given.scale ?? 1 / Math.sqrt(filled.K),
     ...(dropout === undefined ? {} : {
       kept: (b: number, h: number, t: number, j: number) =>
-        keptFactor(dropout, SEED, j, (b * H + h) * Tq + t),
+        keptFactorOfPair(dropout, SEED, b * H + h, t, j),
     }),
   };
 }
