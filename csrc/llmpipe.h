@@ -65,7 +65,8 @@ LP_API int32_t lp_abi_version(void);
 
 /* Writes one JSON object that describes backend, libraries and devices, for `llmpipe doctor`:
  *   {"backend": "cpu", "isa": "...", "libraries": {"onednn": "3.7.2", ...}, "devices": [
- *    {"name": "...", "memory_bytes": 0, "cores": 2, "dtypes": ["f32", "bf16", "f16"]}]}
+ *    {"name": "...", "memory_bytes": 0, "cores": 2, "dtypes": ["f32", "bf16", "f16"],
+ *     "products": ["exact", "tf32"]}]}       of f32 matrices: see lp_products_select
  *   text   char[capacity]   overwritten, zero-terminated, cut if it does not fit
  * Works without a device: then "devices" is empty and "reason" says why. */
 LP_API lp_status lp_describe(char *text, size_t capacity);

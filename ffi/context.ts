@@ -133,7 +133,14 @@ export interface BackendDescription {
   /** Versions of the libraries it uses. */
   libraries: Record<string, string>;
   /** Devices that can be used. */
-  devices: { name: string; memory_bytes: number; cores?: number; dtypes: string[] }[];
+  devices: {
+    name: string;
+    memory_bytes: number;
+    cores?: number;
+    dtypes: string[];
+    /** Names of PRODUCTS. */
+    products: string[];
+  }[];
   /** Why there are no devices. */
   reason?: string;
 }

@@ -67,7 +67,7 @@ lp_status lp_describe(char *text, size_t capacity) {
     json += ", \"devices\": [{\"name\": " + lp::json_text(lp::processor_name());
     json += ", \"memory_bytes\": " + std::to_string(memory);
     json += ", \"cores\": " + std::to_string(lp::usable_cores());
-    json += ", \"dtypes\": [\"f32\", \"bf16\", \"f16\"]}]}";
+    json += ", \"dtypes\": [\"f32\", \"bf16\", \"f16\"], \"products\": [\"exact\"]}]}";
     lp::copy_text(json, text, capacity);
   });
 }

@@ -13,8 +13,8 @@ struct lp_event {
 namespace lp {
 
 namespace {
-// The oldest devices that the compiler of this library has code for. Below 8.0 there is no bf16, and
-// attention and products by expert go without tensor cores.
+// The oldest devices that the compiler of this library has code for. Below 8.0 there is no bf16 and no
+// tf32, and attention and products by expert go without tensor cores.
 constexpr int kLeastSm = CUDART_VERSION >= 13000 ? 75 : 70;
 constexpr int kLeastBf16Sm = 80;
 
@@ -74,10 +74,12 @@ bool knows_type(int sm, lp_dtype dtype) { return dtype != LP_BF16 || sm >= kLeas
 std::string describe_device(int device) {
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
+  const int sm = compute_capability(device);
   return "{\"name\": " + json_text(properties.name) +
          ", \"memory_bytes\": " + std::to_string(properties.totalGlobalMem) +
          ", \"dtypes\": [\"f32\", " +
-         (knows_type(compute_capability(device), LP_BF16) ? "\"bf16\", " : "") + "\"f16\"]}";
+         (knows_type(sm, LP_BF16) ? "\"bf16\", " : "") + "\"f16\"], \"products\": [\"exact\"" +
+         (sm >= kLeastBf16Sm ? ", \"tf32\"" : "") + "]}";
 }
 
 void open(lp_ctx *ctx) {

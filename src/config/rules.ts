@@ -29,6 +29,7 @@ export interface Rule {
 export const rules: readonly Rule[] = [
   { needs: ["bf16", "fp16"], check: oneArithmetic },
   { needs: ["fp16"], check: lossScaleBounds },
+  { needs: ["f32_products", "device", "bf16", "fp16"], check: f32Products },
   { needs: ["model_topo.process_topology.axes"], check: axesInOrder },
   { needs: ["model_topo"], check: oneEntryPerStage },
   {
@@ -53,6 +54,25 @@ function oneArithmetic(c: ConfigValues, report: Report): void {
     "Cannot train in bf16 and fp16 at once: set bf16.enabled or fp16.enabled to false " +
       `(${report.source("bf16.enabled")}, ${report.source("fp16.enabled")})`,
   );
+}
+
+/** tf32 needs tensor cores, and f32 matrices to work on. */
+function f32Products(c: ConfigValues, report: Report): void {
+  if (c.f32_products === "exact") return;
+  const asked = `f32_products: ${c.f32_products}`;
+  if (c.device === "cpu") {
+    report.problem(
+      `Cannot use ${asked} with device: cpu, which multiplies f32 exactly: take f32_products: exact, ` +
+        `or device: cuda (${report.source("f32_products")}, ${report.source("device")})`,
+    );
+  }
+  for (const key of ["bf16", "fp16"] as const) {
+    if (!c[key].enabled) continue;
+    report.warning(
+      `${asked} has nothing to work on, as matrices are of ${key} ` +
+        `(${report.source("f32_products")}, ${report.source(`${key}.enabled`)})`,
+    );
+  }
 }
 
 function lossScaleBounds(c: ConfigValues, report: Report): void {

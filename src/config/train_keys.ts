@@ -200,6 +200,11 @@ export const trainKeys = {
     consecutive_hysteresis: bool({ default: false, doc: "Clean steps refill the hysteresis" }),
     min_loss_scale: num({ above: 0, default: 1, doc: "Smallest dynamic loss scale" }),
   }, deepspeedFp16Keys),
+  f32_products: oneOf(["exact", "tf32"], {
+    default: "exact",
+    doc:
+      "Products of f32 matrices; tf32: operands of 10 bits, for tensor cores of GPUs from 8.0 on",
+  }),
   aux_max_z_loss: group("The auxiliary loss mean((max log_softmax(logits))^2)", {
     weight: num({ min: 0, default: 0, doc: "Its weight; 0: none" }),
   }),

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { type BackendDescription, describeBackend } from "../../ffi/context.ts";
 import { type Backend, libraryPaths } from "../../ffi/library.ts";
 import { ConfigError } from "../config/config_error.ts";
+import type { F32Products } from "./device.ts";
 import type { FloatType } from "./dtype.ts";
 
 export type { Backend };
@@ -48,6 +49,23 @@ export function requireType({ lacking }: ChosenBackend, type: FloatType): void {
   throw new ConfigError(
     `Cannot compute in ${type} as the device ${lacking.device} does not: take fp16 or f32 in its ` +
       `place, or the device cpu`,
+  );
+}
+
+/**
+ * Refuses an arithmetic of f32 products that a device does not have.
+ *
+ * @throws {ConfigError} With the device, and what to take instead
+ */
+export function requireProducts({ backend }: ChosenBackend, products: F32Products): void {
+  if (products === "exact") return;
+  const poor = describeBackend(backend).devices.find((device) =>
+    !device.products.includes(products)
+  );
+  if (poor === undefined) return;
+  throw new ConfigError(
+    `Cannot use f32_products: ${products} as the device ${poor.name} has none: take exact in its ` +
+      `place, or GPUs of compute capability 8.0 or newer`,
   );
 }
 

@@ -22,9 +22,10 @@ function describe(backend: Backend, otherwise: "absent" | "fails"): Finding {
     const { isa, libraries, devices, reason } = describeBackend(backend);
     const versions = Object.entries(libraries).map(([name, version]) => `${name} ${version}`);
     const facts = [...(isa === undefined ? [] : [isa]), ...versions];
-    for (const { name, memory_bytes, cores, dtypes } of devices) {
+    for (const { name, memory_bytes, cores, dtypes, products } of devices) {
       const count = cores === undefined ? "" : `, ${cores} cores`;
-      facts.push(`${name}${count}, ${formatBytes(memory_bytes)}, ${dtypes.join(" ")}`);
+      const arithmetic = [...dtypes, ...products.filter((name) => name !== "exact")].join(" ");
+      facts.push(`${name}${count}, ${formatBytes(memory_bytes)}, ${arithmetic}`);
     }
     const isWhole = backend === "cpu" || "cublaslt" in libraries;
     const state = devices.length > 0 && isWhole ? "ok" : otherwise;

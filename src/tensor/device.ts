@@ -2,7 +2,7 @@
 import type { Kernels } from "../../ffi/kernels.ts";
 import { dryKernels } from "../../ffi/kernels.ts";
 import type { Backend } from "../../ffi/library.ts";
-import { type Context, openContext } from "../../ffi/context.ts";
+import { type Context, openContext, PRODUCTS } from "../../ffi/context.ts";
 import { offset } from "../../ffi/memory.ts";
 import type { Region } from "./arena.ts";
 import type { DType } from "./dtype.ts";
@@ -22,12 +22,17 @@ export interface DeviceOptions {
   threads?: number;
   /** Algorithm of attention; default flash. */
   attention?: AttentionAlgorithm;
+  /** How f32 matrices are multiplied; default exact. */
+  f32Products?: F32Products;
   /** Wraps the ops, to measure them. */
   observe?: (kernels: Kernels) => Kernels;
 }
 
 /** How attention is computed: in tiles, or one query at a time, which is slow and obviously right. */
 export type AttentionAlgorithm = "flash" | "reference";
+
+/** Products of f32 matrices: as they are, or of operands rounded to 10 bits, for tensor cores. */
+export type F32Products = "exact" | "tf32";
 
 /** A device that runs ops. The dry one accepts every op and does nothing; it plans memory. */
 export class Device implements Disposable {
@@ -53,7 +58,9 @@ export class Device implements Disposable {
    */
   static open(options: DeviceOptions = {}): Device {
     const { backend = "cpu", index = 0, threads = 0, observe = (kernels) => kernels } = options;
+    const { f32Products = "exact" } = options;
     const context = openContext({ backend, device: index, threads });
+    if (f32Products !== "exact") context.selectProducts(PRODUCTS[f32Products]);
     return new Device(observe(context), context, options.attention);
   }
 

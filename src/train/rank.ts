@@ -49,6 +49,7 @@ export async function trainRank(run: RendezvousClient, plan: RunPlan): Promise<v
     index: plan.backend === "cpu" ? 0 : localRank,
     threads: config.threads || threads,
     attention: config.attention,
+    f32Products: config.f32_products,
     observe: (kernels) => namingTensors(kernels, names),
   });
   const context = device.context!;

@@ -15,7 +15,12 @@ import { type MemoryRow, memoryTable, totalBytes } from "../monitor/memory_table
 import { MetricsWriter, readStepMetrics } from "../monitor/metrics.ts";
 import { Progress } from "../monitor/progress.ts";
 import { Screen, stderrTerminal } from "../monitor/terminal.ts";
-import { chooseBackend, type ChosenBackend, requireType } from "../tensor/choose_backend.ts";
+import {
+  chooseBackend,
+  type ChosenBackend,
+  requireProducts,
+  requireType,
+} from "../tensor/choose_backend.ts";
 import { rateSpec, scheduleWarning } from "../optim/lr_schedule.ts";
 import { lossPolicy, memoryRow } from "./layout.ts";
 import { withLocalModel } from "./local_model.ts";
@@ -50,6 +55,7 @@ export async function runTraining(options: TrainOptions): Promise<number> {
 
   const chosen = chooseBackend(given.device, given.worldSize);
   requireType(chosen, given.dtype);
+  requireProducts(chosen, given.f32_products);
   const start = findStart(given, options.resume);
   const needsWeights = start.dir === undefined && !given.from_scratch;
   const config = await withLocalModel(given, { needsWeights, screen, log });

@@ -83,6 +83,24 @@ Deno.test("parseConfig() averages over micro-batches in compat unless told other
   ]);
 });
 
+Deno.test("parseConfig() takes tf32 for products of f32 alone, and not on the CPU", () => {
+  const f32 = changed("enabled: true", "enabled: false") + "f32_products: tf32\n";
+  const c = parseConfig(f32, "x.yml");
+  assertEquals([c.f32_products, c.warnings], ["tf32", []]);
+  assertEquals(parseConfig(BASE, "x.yml").f32_products, "exact");
+  assertEquals(parseConfig(f32, "x.yml", ["bf16.enabled=true"]).warnings, [
+    "f32_products: tf32 has nothing to work on, as matrices are of bf16 (x.yml:25:15, --set #1)",
+  ]);
+  assertEquals(problemsOf(f32, ["device=cpu"]), [
+    "Cannot use f32_products: tf32 with device: cpu, which multiplies f32 exactly: take " +
+    "f32_products: exact, or device: cuda (x.yml:25:15, --set #1)",
+  ]);
+  assertEquals(problemsOf(f32, ["f32_products=tf23"]), [
+    "Cannot use f32_products as it must be one of exact, tf32 (did you mean tf32?): current value " +
+    'is "tf23" (--set #1)',
+  ]);
+});
+
 Deno.test("parseConfig() takes gdGPT's use_flash_attn for attention", () => {
   const cases: [string[], string][] = [
     [[], "flash"],

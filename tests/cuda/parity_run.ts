@@ -43,15 +43,16 @@ export function prepare(model: ParityModel, lengths: readonly number[] = [S, 41]
 /** Trains on what prepare() wrote to `dir`; every sample is a micro-batch, all are a step. */
 export async function run(
   dir: string,
-  { device, dtype = "f32", dims: [pipe, data], samples = 2, env = {} }: {
+  { device, dtype = "f32", dims: [pipe, data], samples = 2, env = {}, keys = {} }: {
     device: "cpu" | "cudaemu";
     dtype?: DType;
     dims: Dims;
     samples?: number;
     env?: Record<string, string>;
+    keys?: Record<string, string>;
   },
 ): Promise<TrainingResult> {
-  const name = [device, dtype, pipe, data, ...Object.values(env)].join("_");
+  const name = [device, dtype, pipe, data, ...Object.values({ ...env, ...keys })].join("_");
   const result = await train(dir, {
     model_path: join(dir, "model"),
     device,
@@ -68,6 +69,7 @@ export async function run(
     model_topo: { process_topology: { axes: ["pipe", "data"], dims: [pipe, data] } },
     ...(dtype === "bf16" ? { bf16: { enabled: true } } : {}),
     ...(dtype === "fp16" ? { fp16: FP16 } : {}),
+    ...keys,
   }, { name, env });
   assertEquals(result.status, 0, result.stderr);
   return result;

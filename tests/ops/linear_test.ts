@@ -155,10 +155,13 @@ Deno.test({
       context.synchronize();
       return countersOf("cudaemu").launches - before;
     };
-    for (const dtype of [0, 1, 2]) {
-      assertEquals(launches(b, dtype), 0, `${dtype}`);
-      assertEquals(launches(offset(b, 4), dtype), 1, `${dtype}`); // off alignment: our own product
-      assertEquals(launches(b, dtype), 0, `${dtype}`);
+    for (const [name, arithmetic] of Object.entries(PRODUCTS)) {
+      context.selectProducts(arithmetic);
+      for (const dtype of [0, 1, 2]) {
+        // Off alignment, it is our own product
+        const found = [b, offset(b, 4), b].map((bias) => launches(bias, dtype));
+        assertEquals(found, [0, 1, 0], `${name} ${dtype}`);
+      }
     }
   },
 });
