@@ -36,7 +36,10 @@ template <class F> void find(void *library, const char *title, const char *name,
 
 CublasLt open_cublaslt() {
   constexpr const char *kTitle = "cuBLASLt";
-  void *from = open_library(kTitle, {"libcublasLt.so.13", "libcublasLt.so.12"});
+  // That of the series which this library is built with comes first: V100 is unknown to the newer one
+  constexpr bool is_12 = CUDART_VERSION < 13000;
+  void *from = open_library(kTitle, {is_12 ? "libcublasLt.so.12" : "libcublasLt.so.13",
+                                     is_12 ? "libcublasLt.so.13" : "libcublasLt.so.12"});
   CublasLt lt;
   find(from, kTitle, "cublasLtGetVersion", lt.get_version);
   find(from, kTitle, "cublasLtGetStatusString", lt.get_status_string);

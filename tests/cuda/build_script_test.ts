@@ -20,6 +20,27 @@ async function build(programs: Record<string, string>) {
   return { code, last: stderr.trimEnd().split("\n").at(-1)! };
 }
 
+/** The devices that csrc/cuda/CMakeLists.txt builds for with an nvcc of a version. */
+async function architectures(version: string): Promise<string> {
+  await using folder = new TemporaryFolder();
+  const script = join(folder.path, "ask.cmake");
+  Deno.writeTextFileSync(
+    script,
+    `include(${join(ROOT, "csrc/cuda/architectures.cmake")})
+architectures_for(${version} found)
+message("\${found}")
+`,
+  );
+  const { code, stderr } = await start("cmake", ["-P", script]);
+  assertEquals(code, 0, stderr);
+  return stderr.trim();
+}
+
+Deno.test("with CUDA 12 there is code for V100, which CUDA 13 has dropped", async () => {
+  assertEquals(await architectures("12.9.86"), "70-real;75-real;80-real;90");
+  assertEquals(await architectures("13.0.88"), "75-real;80-real;90");
+});
+
 const OLD = "echo 'Cuda compilation tools, release 11.8, V11.8.89'";
 const NEW = "case $1 in --version) echo 'Cuda compilation tools, release 13.0, V13.0.88' ;; " +
   "*) echo 'cublasLt.h: No such file' >&2; exit 1 ;; esac";

@@ -1,4 +1,7 @@
-/** Devices before sm_80, which lack bf16 and the tile instructions: fp16 without them, bf16 refused. */
+/**
+ * Devices before sm_80, which lack bf16 and the tile instructions: fp16 without them, bf16 refused. And
+ * those that run the code of sm_80 with less shared memory.
+ */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { existsSync } from "node:fs";
@@ -100,6 +103,8 @@ for (
   const [sm, dtypes, answer] of [
     ["75", "f32,f16", "Emulated sm_75 cannot compute in bf16, which needs compute capability 8.0"],
     ["80", "f32,bf16,f16", "ok"],
+    ["86", "f32,bf16,f16", "ok"],
+    ["89", "f32,bf16,f16", "ok"],
     ["70", "has compute capability 7.0: 7.5 or newer is needed", "7.5 or newer is needed"],
   ]
 ) {
@@ -112,6 +117,40 @@ for (
       const [types, answered] = stdout.split("\n");
       assertStringIncludes(types, dtypes);
       assertStringIncludes(answered, answer);
+    },
+  });
+}
+
+/** Prints what the attention answers that takes the most shared memory, forward and backward. */
+const WIDEST = `
+  import { openContext } from "./ffi/context.ts";
+  const [B, T, H, K] = [1, 80, 1, 128];
+  using context = openContext({ backend: "cudaemu", threads: 1 });
+  const [q, k, v, o, dq, dk, dv, lse, begin, end] = Array.from({ length: 10 }, () => {
+    const ptr = context.alloc(4 * T * K);
+    context.zero(ptr, 4 * T * K);
+    return ptr;
+  });
+  context.upload(end, new Int32Array(T).fill(T));
+  const sizes = [B, T, T, H, H, K], strides = [K, K, T * K, K], last = [1, 0, 0n, 0];
+  for (const type of [1, 2]) {
+    context.attentionForward(q, k, v, begin, end, null, o, lse, ...sizes, ...strides, ...last, type);
+    context.attentionBackward(o, q, k, v, o, lse, begin, end, null, dq, dk, dv, ...sizes, ...strides, K,
+      K, T * K, ...last, type);
+    context.synchronize();
+  }
+  console.log("ok");`;
+
+for (const sm of ["86", "89"]) {
+  Deno.test({
+    name: `sm_${sm} has the shared memory for the widest attention`,
+    ignore,
+    fn: async () => {
+      const env = { ...Deno.env.toObject(), NO_COLOR: "1", LLMPIPE_EMU_SM: sm };
+      const { stdout, stderr } = await start(Deno.execPath(), ["eval", "--ext=ts", WIDEST], {
+        env,
+      });
+      assertEquals(stdout, "ok\n", stderr);
     },
   });
 }
