@@ -2,8 +2,9 @@
 import { CHARACTER_OF_BYTE } from "./byte_alphabet.ts";
 import type { IdBuffer } from "./id_buffer.ts";
 import type { MergeTable } from "./merge_table.ts";
-import { Merger } from "./merger.ts";
+import { Merger, NO_MERGE } from "./merger.ts";
 import type { TokenTable } from "./token_table.ts";
+import { writeUtf8 } from "./units.ts";
 import { hashSpan, WordCache } from "./word_cache.ts";
 
 const UNIT_OF_BYTE = Uint16Array.from(CHARACTER_OF_BYTE, (c) => c.charCodeAt(0));
@@ -27,56 +28,81 @@ export class ByteBpe {
   readonly #parts: ByteBpeParts;
   readonly #merger: Merger;
   readonly #cache = new WordCache();
-  readonly #encoder = new TextEncoder();
+  readonly #knowsAllBytes: boolean;
+  readonly #mergeOfBytes: Int32Array; // [256, 256, 2] rank and merged id of two bytes
   #bytes = new Uint8Array(1 << 10);
 
   /** Builds an encoder with an empty cache. */
   constructor(parts: ByteBpeParts) {
     this.#parts = parts;
     this.#merger = new Merger(parts.merges);
+    this.#knowsAllBytes = parts.idOfByte.every((id) => id >= 0);
+    this.#mergeOfBytes = this.#knowsAllBytes ? mergesOfBytes(parts) : new Int32Array(0);
   }
 
-  /** Appends the ids of the piece `text[begin, end)`. */
-  encode(text: string, begin: number, end: number, out: IdBuffer): void {
+  /** Appends the ids of the piece `units[begin, end)`. */
+  encode(units: Uint16Array, begin: number, end: number, out: IdBuffer): void {
     if (begin === end) return;
-    const hash = hashSpan(text, begin, end);
-    if (this.#cache.append(text, begin, end, hash, out)) return;
+    const hash = hashSpan(units, begin, end);
+    if (this.#cache.append(units, begin, end, hash, out)) return;
     const from = out.length;
-    this.#encodeUnseen(text, begin, end, out);
-    this.#cache.add(text, begin, end, hash, out.data, from, out.length);
+    this.#encodeUnseen(units, begin, end, out);
+    this.#cache.add(units, begin, end, hash, out.data, from, out.length);
   }
 
-  #encodeUnseen(text: string, begin: number, end: number, out: IdBuffer): void {
-    const { wholeTokens, idOfByte, fuseUnk, unkId } = this.#parts, merger = this.#merger;
-    const count = this.#writeBytes(text, begin, end), bytes = this.#bytes, from = out.length;
-    const whole = wholeTokens?.findBytes(bytes, count, UNIT_OF_BYTE) ?? -1;
+  #encodeUnseen(units: Uint16Array, begin: number, end: number, out: IdBuffer): void {
+    const { wholeTokens, fuseUnk, unkId } = this.#parts, from = out.length;
+    const room = (end - begin) * 3 + 1; // the byte after the last one is read, not used
+    if (room > this.#bytes.length) this.#bytes = new Uint8Array(room);
+    const count = writeUtf8(units, begin, end, this.#bytes);
+    const whole = wholeTokens?.findBytes(this.#bytes, count, UNIT_OF_BYTE) ?? -1;
     if (whole >= 0) return out.push(whole);
-    merger.reserve(count);
-    let n = 0;
-    for (let i = 0; i < count; i++) {
-      const id = idOfByte[bytes[i]!]!;
-      if (id >= 0) merger.symbols[n++] = id;
-      else if (unkId !== undefined) merger.symbols[n++] = unkId;
-    }
-    n = merger.merge(n);
-    out.append(merger.symbols, 0, n);
+    this.#merger.reserve(count);
+    const n = this.#knowsAllBytes ? this.#mergeBytes(count) : this.#mergeKnownBytes(count);
+    out.append(this.#merger.symbols, 0, n);
     if (fuseUnk && unkId !== undefined) out.fuseRuns(unkId, from);
   }
 
-  /** Writes the UTF-8 bytes of a span to `#bytes`; a lone surrogate is U+FFFD. @returns How many */
-  #writeBytes(text: string, begin: number, end: number): number {
-    if ((end - begin) * 3 > this.#bytes.length) this.#bytes = new Uint8Array((end - begin) * 3);
-    const bytes = this.#bytes;
-    for (let i = begin; i < end; i++) {
-      const unit = text.charCodeAt(i);
-      if (unit > 127) return this.#encoder.encodeInto(text.slice(begin, end), bytes).written;
-      bytes[i - begin] = unit;
+  #mergeBytes(count: number): number {
+    const { idOfByte } = this.#parts, { symbols, ranks, merged } = this.#merger;
+    const bytes = this.#bytes, table = this.#mergeOfBytes;
+    let byte = bytes[0]!;
+    for (let i = 0; i < count; i++) {
+      const next = bytes[i + 1]!, place = (byte << 8 | next) << 1;
+      symbols[i] = idOfByte[byte]!;
+      ranks[i] = table[place]!;
+      merged[i] = table[place + 1]!;
+      byte = next;
     }
-    return end - begin;
+    return this.#merger.mergeFound(count);
+  }
+
+  /** The same where bytes may be unknown. */
+  #mergeKnownBytes(count: number): number {
+    const { idOfByte, unkId } = this.#parts, { symbols } = this.#merger;
+    let n = 0;
+    for (let i = 0; i < count; i++) {
+      const id = idOfByte[this.#bytes[i]!]!;
+      if (id >= 0) symbols[n++] = id;
+      else if (unkId !== undefined) symbols[n++] = unkId;
+    }
+    return this.#merger.merge(n);
   }
 
   /** Forgets the pieces seen so far. */
   clearCache(): void {
     this.#cache.clear();
   }
+}
+
+function mergesOfBytes({ merges, idOfByte }: ByteBpeParts): Int32Array {
+  const table = new Int32Array(2 * 256 * 256);
+  for (let left = 0; left < 256; left++) {
+    for (let right = 0; right < 256; right++) {
+      const place = merges.find(idOfByte[left]!, idOfByte[right]!), at = (left << 8 | right) << 1;
+      table[at] = place < 0 ? NO_MERGE : merges.rank(place);
+      table[at + 1] = place < 0 ? -1 : merges.merged(place);
+    }
+  }
+  return table;
 }

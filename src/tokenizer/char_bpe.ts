@@ -1,9 +1,10 @@
 /** BPE over characters, with bytes for what the vocabulary lacks (SentencePiece, Llama 2). @module */
-import { canonicalUnit, type CutTable, META_SPACE } from "./cut_table.ts";
+import { type CutTable, META_SPACE, META_UNIT } from "./cut_table.ts";
 import type { IdBuffer } from "./id_buffer.ts";
 import type { MergeTable } from "./merge_table.ts";
 import { Merger } from "./merger.ts";
-import { finishHash, HASH_SEED, hashUnit, WordCache } from "./word_cache.ts";
+import { characterOfPair, isPair, textOfUnits } from "./units.ts";
+import { hashSpan, WordCache } from "./word_cache.ts";
 
 /** What a character-level BPE model is made of. */
 export interface CharBpeParts {
@@ -45,7 +46,7 @@ export class CharBpe {
   readonly #cache = new WordCache();
   readonly #idOfUnit = new Int32Array(1 << 16).fill(-1);
   readonly #idOfAstral = new Map<number, number>();
-  readonly #idsOfUnknown = new Map<string, number[]>();
+  readonly #idsOfUnknown = new Map<number, number[]>();
   readonly #longestToken: number;
   #spaceIsMeta = false;
 
@@ -64,9 +65,9 @@ export class CharBpe {
     this.#longestToken = longest;
   }
 
-  /** Appends the ids of `text[begin, end)`. */
+  /** Appends the ids of `units[begin, end)`. */
   encode(
-    text: string,
+    units: Uint16Array,
     begin: number,
     end: number,
     out: IdBuffer,
@@ -74,95 +75,80 @@ export class CharBpe {
   ): void {
     if (begin === end) return;
     if (spaceIsMeta !== this.#spaceIsMeta) this.#read(spaceIsMeta);
-    if (this.#appendWhole(text, begin, end, prefix, out)) return;
+    if (this.#appendWhole(units, begin, end, prefix, out)) return;
     const { cuts, fuseUnk, unkId } = this.#parts, cache = this.#cache;
     const from = out.length;
     let i = begin;
     if (prefix) {
-      i = this.#chunkEnd(text, begin, end);
-      const first = META_SPACE + text.slice(begin, i);
+      i = cuts.chunkEnd(META_UNIT, units, begin, end);
+      const first = Uint16Array.of(META_UNIT, ...units.subarray(begin, i));
       this.#encodeUnseen(first, 0, first.length, out);
     }
     while (i < end) {
-      const unit = text.charCodeAt(i);
-      let a = canonicalUnit(unit), hash = hashUnit(HASH_SEED, unit), e = i + 1;
-      for (; e < end; e++) {
-        const next = text.charCodeAt(e), b = canonicalUnit(next);
-        if (cuts.cuts(a, b)) break;
-        hash = hashUnit(hash, next);
-        a = b;
-      }
-      hash = finishHash(hash);
-      if (!cache.append(text, i, e, hash, out)) {
+      const e = cuts.chunkEnd(units[i]!, units, i + 1, end), hash = hashSpan(units, i, e);
+      if (!cache.append(units, i, e, hash, out)) {
         const start = out.length;
-        this.#encodeUnseen(text, i, e, out);
-        cache.add(text, i, e, hash, out.data, start, out.length);
+        this.#encodeUnseen(units, i, e, out);
+        cache.add(units, i, e, hash, out.data, start, out.length);
       }
       i = e;
     }
     if (fuseUnk && unkId !== undefined) out.fuseRuns(unkId, from);
   }
 
-  /** End of the chunk that begins with a prefix U+2581 before `begin`; `begin` if that stands alone. */
-  #chunkEnd(text: string, begin: number, end: number): number {
-    const { cuts } = this.#parts;
-    let a = canonicalUnit(META_SPACE.charCodeAt(0)), e = begin;
-    for (; e < end; e++) {
-      const b = canonicalUnit(text.charCodeAt(e));
-      if (cuts.cuts(a, b)) break;
-      a = b;
-    }
-    return e;
-  }
-
-  #appendWhole(text: string, begin: number, end: number, prefix: boolean, out: IdBuffer): boolean {
+  #appendWhole(
+    units: Uint16Array,
+    begin: number,
+    end: number,
+    prefix: boolean,
+    out: IdBuffer,
+  ): boolean {
     const { wholeTokens } = this.#parts;
     if (wholeTokens === undefined || end - begin > this.#longestToken) return false;
-    const piece = (prefix ? META_SPACE : "") + text.slice(begin, end);
+    const piece = (prefix ? META_SPACE : "") + textOfUnits(units, begin, end);
     const id = wholeTokens.get(this.#spaceIsMeta ? piece.replaceAll(" ", META_SPACE) : piece);
     if (id === undefined) return false;
     out.push(id);
     return true;
   }
 
-  #encodeUnseen(text: string, begin: number, end: number, out: IdBuffer): void {
-    const n = this.#merger.merge(this.#load(text, begin, end));
+  #encodeUnseen(units: Uint16Array, begin: number, end: number, out: IdBuffer): void {
+    const n = this.#merger.merge(this.#load(units, begin, end));
     const { standIns, firstStandIn } = this.#parts, { symbols } = this.#merger;
     if (standIns.length === 0) return out.append(symbols, 0, n);
     for (let i = 0; i < n; i++) {
       const id = symbols[i]!;
       if (id < firstStandIn) out.push(id);
-      else for (const x of this.#unknown(standIns[id - firstStandIn]!)) out.push(x);
+      else for (const x of this.#unknown(standIns[id - firstStandIn]!.codePointAt(0)!)) out.push(x);
     }
   }
 
-  #load(text: string, begin: number, end: number): number {
+  #load(units: Uint16Array, begin: number, end: number): number {
     this.#merger.reserve((end - begin) * 3);
     const { symbols } = this.#merger, idOfUnit = this.#idOfUnit;
     let n = 0;
     for (let i = begin; i < end; i++) {
-      const unit = text.charCodeAt(i);
-      let id = idOfUnit[unit]!, c = unit;
-      if ((unit & 0xfc00) === 0xd800 && i + 1 < end) {
-        c = text.codePointAt(i)!;
-        if (c > 0xffff) {
-          i++;
-          id = this.#idOfAstral.get(c) ?? -1;
-        }
+      let c = units[i]!, id = idOfUnit[c]!;
+      if (isPair(units, i, end)) {
+        c = characterOfPair(c, units[++i]!);
+        id = this.#idOfAstral.get(c) ?? -1;
       }
       if (id >= 0) symbols[n++] = id;
-      else for (const x of this.#unknown(String.fromCodePoint(c))) symbols[n++] = x;
+      else for (const x of this.#unknown(c)) symbols[n++] = x;
     }
     return n;
   }
 
   /** Ids of a character that is not in the vocabulary. */
-  #unknown(character: string): number[] {
+  #unknown(character: number): number[] {
     const { idOfByte, unkId } = this.#parts;
     let ids = this.#idsOfUnknown.get(character);
     if (ids !== undefined) return ids;
     ids = idOfByte
-      ? Array.from(new TextEncoder().encode(character), (byte) => idOfByte[byte]!)
+      ? Array.from(
+        new TextEncoder().encode(String.fromCodePoint(character)),
+        (byte) => idOfByte[byte]!,
+      )
       : [-1];
     if (ids.includes(-1)) ids = unkId === undefined ? [] : [unkId];
     this.#idsOfUnknown.set(character, ids);

@@ -10,7 +10,9 @@
 
 /** The character that stands for a space inside of SentencePiece vocabularies: U+2581. */
 export const META_SPACE = "\u2581";
-const META_UNIT = 0x2581, SPACE = 32;
+/** Its UTF-16 unit. */
+export const META_UNIT = 0x2581;
+const SPACE = 32;
 const FAR_BITS = 21;
 
 /** A set of neighbouring UTF-16 units. May hold more than was added: then a text is cut less. */
@@ -35,8 +37,18 @@ export class CutTable {
     this.#far.fill(-1);
   }
 
-  /** Whether a text may be cut between two units, both as {@linkcode canonicalUnit} gives them. */
-  cuts(a: number, b: number): boolean {
+  /** End of the chunk of `units[0, end)` whose unit before `begin` is `first`: the first cut there. */
+  chunkEnd(first: number, units: Uint16Array, begin: number, end: number): number {
+    let a = canonicalUnit(first), i = begin;
+    for (; i < end; i++) {
+      const b = canonicalUnit(units[i]!);
+      if (this.#cuts(a, b)) break;
+      a = b;
+    }
+    return i;
+  }
+
+  #cuts(a: number, b: number): boolean {
     if ((a | b) < 256) return this.#near[a << 8 | b] === 0;
     if ((a & 0xfc00) === 0xd800) return false; // inside of a surrogate pair
     const h = farHash(a, b);
@@ -45,7 +57,7 @@ export class CutTable {
 }
 
 /** A space for both spellings of it, else the unit itself. */
-export function canonicalUnit(unit: number): number {
+function canonicalUnit(unit: number): number {
   return unit === META_UNIT ? SPACE : unit;
 }
 

@@ -9,16 +9,27 @@ import type { MergeTable } from "./merge_table.ts";
 const SCAN_LIMIT = 48; // symbols; above, the heap is faster
 const POSITIONS = 2 ** 31; // a heap key is rank * POSITIONS + position: exact below 2^53
 
+const RECENT = 1 << 13;
+
+/** Rank of neighbours that are not merged. */
+export const NO_MERGE = 0x7fffffff;
+
 /** Merges symbols in place. Write them to `symbols[0, n)` after {@linkcode Merger.reserve}. */
 export class Merger {
   /** Ids of the symbols. */
   symbols: Int32Array = new Int32Array(256);
-  #places = new Int32Array(256); // merge of each symbol with the next one, -1 if none
+  /** Rank of the merge of each symbol with the next one, {@linkcode NO_MERGE} if there is none. */
+  ranks: Int32Array = new Int32Array(256);
+  /** Id that they become. */
+  merged: Int32Array = new Int32Array(256);
   #previous = new Int32Array(0);
   #next = new Int32Array(0);
   #heap = new Float64Array(256);
   #heapSize = 0;
   readonly #merges: MergeTable;
+  // pairs looked up lately: left, right, rank, merged id; few pairs are most of those of any text, and
+  // this is small enough to stay in the cache of the core, unlike the table of all merges
+  readonly #recent = new Int32Array(RECENT * 4).fill(-1);
 
   /** Makes a merger for the merges of a model. */
   constructor(merges: MergeTable) {
@@ -30,37 +41,56 @@ export class Merger {
     if (n <= this.symbols.length) return;
     const size = Math.max(n, this.symbols.length * 2);
     this.symbols = new Int32Array(size);
-    this.#places = new Int32Array(size);
+    this.ranks = new Int32Array(size);
+    this.merged = new Int32Array(size);
   }
 
   /** Merges `symbols[0, n)` until nothing can be merged. @returns How many are left */
   merge(n: number): number {
+    for (let i = 0; i + 1 < n; i++) this.#find(i, i + 1);
+    return this.mergeFound(n);
+  }
+
+  /** The same, with `ranks[0, n - 1)` and `merged[0, n - 1)` written as well. */
+  mergeFound(n: number): number {
     return n <= SCAN_LIMIT ? this.#scan(n) : this.#byHeap(n);
   }
 
+  /** Looks up the merge of the symbols at `i` and `k`. @returns Its rank */
+  #find(i: number, k: number): number {
+    const left = this.symbols[i]!, right = this.symbols[k]!, recent = this.#recent;
+    const r = recentPlace(left, right);
+    if (recent[r] !== left || recent[r + 1] !== right) {
+      const merges = this.#merges, place = merges.find(left, right);
+      recent[r] = left;
+      recent[r + 1] = right;
+      recent[r + 2] = place < 0 ? NO_MERGE : merges.rank(place);
+      recent[r + 3] = place < 0 ? -1 : merges.merged(place);
+    }
+    this.merged[i] = recent[r + 3]!;
+    return this.ranks[i] = recent[r + 2]!;
+  }
+
   #scan(n: number): number {
-    const symbols = this.symbols, places = this.#places, merges = this.#merges;
-    for (let i = 0; i + 1 < n; i++) places[i] = merges.find(symbols[i]!, symbols[i + 1]!);
+    const symbols = this.symbols, ranks = this.ranks, merged = this.merged;
     while (n > 1) {
-      let best = 0x7fffffff, at = -1;
+      let best = NO_MERGE, at = -1;
       for (let i = 0; i + 1 < n; i++) {
-        const place = places[i]!;
-        if (place < 0) continue;
-        const rank = merges.rank(place);
-        if (rank < best) {
-          best = rank;
+        if (ranks[i]! < best) {
+          best = ranks[i]!;
           at = i;
         }
       }
       if (at < 0) break;
-      symbols[at] = merges.merged(places[at]!);
+      symbols[at] = merged[at]!;
       n--;
       for (let i = at + 1; i < n; i++) {
         symbols[i] = symbols[i + 1]!;
-        places[i] = places[i + 1]!;
+        ranks[i] = ranks[i + 1]!;
+        merged[i] = merged[i + 1]!;
       }
-      if (at > 0) places[at - 1] = merges.find(symbols[at - 1]!, symbols[at]!);
-      if (at + 1 < n) places[at] = merges.find(symbols[at]!, symbols[at + 1]!);
+      if (at > 0) this.#find(at - 1, at);
+      if (at + 1 < n) this.#find(at, at + 1);
     }
     return n;
   }
@@ -70,31 +100,30 @@ export class Merger {
       this.#next = new Int32Array(this.symbols.length);
       this.#previous = new Int32Array(this.symbols.length);
     }
-    const symbols = this.symbols, places = this.#places, merges = this.#merges;
+    const symbols = this.symbols, ranks = this.ranks, merged = this.merged;
     const next = this.#next, previous = this.#previous;
     this.#heapSize = 0;
-    const join = (i: number, k: number) => {
-      const place = places[i] = merges.find(symbols[i]!, symbols[k]!);
-      if (place >= 0) this.#push(merges.rank(place) * POSITIONS + i);
-    };
+    ranks[n - 1] = NO_MERGE;
     for (let i = 0; i < n; i++) {
       previous[i] = i - 1;
       next[i] = i + 1 < n ? i + 1 : -1;
-      if (i + 1 < n) join(i, i + 1);
-      else places[i] = -1;
+      if (ranks[i] !== NO_MERGE) this.#push(ranks[i]! * POSITIONS + i);
     }
+    const join = (i: number, k: number) => {
+      const rank = this.#find(i, k);
+      if (rank !== NO_MERGE) this.#push(rank * POSITIONS + i);
+    };
     while (this.#heapSize > 0) {
       const key = this.#pop(), rank = Math.floor(key / POSITIONS), i = key - rank * POSITIONS;
-      const place = places[i]!;
-      if (place < 0 || merges.rank(place) !== rank) continue; // merged otherwise meanwhile
-      symbols[i] = merges.merged(place);
+      if (ranks[i] !== rank) continue; // merged otherwise meanwhile
+      symbols[i] = merged[i]!;
       const gone = next[i]!, k = next[gone]!, p = previous[i]!;
-      places[gone] = -1;
+      ranks[gone] = NO_MERGE;
       next[i] = k;
       if (k >= 0) {
         previous[k] = i;
         join(i, k);
-      } else places[i] = -1;
+      } else ranks[i] = NO_MERGE;
       if (p >= 0) join(p, i);
     }
     let left = 0;
@@ -131,4 +160,9 @@ export class Merger {
     heap[i] = key;
     return top;
   }
+}
+
+function recentPlace(left: number, right: number): number {
+  const h = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b);
+  return (h >>> 17 & (RECENT - 1)) << 2;
 }

@@ -1,6 +1,4 @@
 /** Ids of tokens by their text, looked up without making strings: for the merges of large files. @module */
-import { finishHash, HASH_SEED, hashUnit } from "./word_cache.ts";
-
 /** Part of a string: `text[begin, end)`. */
 export interface Span {
   /** The whole string. */
@@ -84,4 +82,16 @@ export class TokenTable {
 function hashOf({ text, begin, end }: Span, hash: number): number {
   for (let i = begin; i < end; i++) hash = hashUnit(hash, text.charCodeAt(i));
   return hash;
+}
+
+// FNV-1a, of UTF-16 units
+const HASH_SEED = 0x811c9dc5 | 0;
+
+function hashUnit(hash: number, unit: number): number {
+  return Math.imul(hash ^ unit, 0x01000193);
+}
+
+/** Mixes the high bits into the low ones, which choose the slot. */
+function finishHash(hash: number): number {
+  return hash ^ hash >>> 15;
 }

@@ -6,6 +6,7 @@
  */
 import type { IdBuffer } from "./id_buffer.ts";
 import { MergeTable } from "./merge_table.ts";
+import { isPair, textOfUnits } from "./units.ts";
 import { hashSpan, WordCache } from "./word_cache.ts";
 
 /** A piece that can be found in text. */
@@ -72,19 +73,19 @@ export class Unigram {
     });
   }
 
-  /** Appends the ids of `text[begin, end)`. */
-  encode(text: string, begin: number, end: number, out: IdBuffer): void {
+  /** Appends the ids of `units[begin, end)`. */
+  encode(units: Uint16Array, begin: number, end: number, out: IdBuffer): void {
     if (begin === end) return;
-    if (end - begin > CACHED_LENGTH) return this.#encodeUnseen(text, begin, end, out);
-    const hash = hashSpan(text, begin, end);
-    if (this.#cache.append(text, begin, end, hash, out)) return;
+    if (end - begin > CACHED_LENGTH) return this.#encodeUnseen(units, begin, end, out);
+    const hash = hashSpan(units, begin, end);
+    if (this.#cache.append(units, begin, end, hash, out)) return;
     const from = out.length;
-    this.#encodeUnseen(text, begin, end, out);
-    this.#cache.add(text, begin, end, hash, out.data, from, out.length);
+    this.#encodeUnseen(units, begin, end, out);
+    this.#cache.add(units, begin, end, hash, out.data, from, out.length);
   }
 
-  #encodeUnseen(text: string, begin: number, end: number, out: IdBuffer): void {
-    this.#findPath(text, begin, end);
+  #encodeUnseen(units: Uint16Array, begin: number, end: number, out: IdBuffer): void {
+    this.#findPath(units, begin, end);
     const from = this.#from, ids = this.#ids, path: number[] = [];
     for (let e = end - begin; e > 0; e = from[e]!) path.push(e);
     for (let k = path.length - 1; k >= 0; k--) {
@@ -93,13 +94,13 @@ export class Unigram {
       else {
         let last = e; // a run of unknown characters
         while (k > 0 && ids[path[k - 1]!]! < 0) last = path[--k]!;
-        this.#pushUnknown(text.slice(begin + from[e]!, begin + last), out);
+        this.#pushUnknown(textOfUnits(units, begin + from[e]!, begin + last), out);
       }
     }
   }
 
   /** Best way to each position: where its last piece begins, and that piece; -1 if unknown. */
-  #findPath(text: string, begin: number, end: number): void {
+  #findPath(units: Uint16Array, begin: number, end: number): void {
     const size = end - begin, trie = this.#trie, scores = this.#scores, round = this.#round;
     if (size >= this.#best.length) {
       this.#best = new Float64Array(size * 2);
@@ -116,10 +117,10 @@ export class Unigram {
       ids[at] = id;
     };
     for (let start = 0, width = 1; start < size; start += width) {
-      width = text.codePointAt(begin + start)! > 0xffff && start + 1 < size ? 2 : 1;
+      width = isPair(units, begin + start, end) ? 2 : 1;
       let covered = false;
       for (let node = 0, at = start; at < size;) {
-        const place = trie.find(node, text.charCodeAt(begin + at));
+        const place = trie.find(node, units[begin + at]!);
         if (place < 0) break;
         node = trie.merged(place);
         at++;

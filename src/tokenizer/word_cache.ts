@@ -1,15 +1,16 @@
 /**
  * Remembers the ids of pieces of text, without making a string on a hit: the key is looked up where
- * it stands in the text, by an FNV-1a hash of its UTF-16 units.
+ * it stands in the text, by a hash of its UTF-16 units.
  *
  * @module
  */
 import type { IdBuffer } from "./id_buffer.ts";
 
-const SLOTS = 1 << 19;
+const SLOT_BITS = 19, SLOTS = 1 << SLOT_BITS;
 const MAX_ENTRIES = SLOTS / 2; // short probe runs
 const RECORD_INTS = 1 << 23;
 const MAX_KEY = 255;
+const FACTOR = 0x9e3779b1; // 2^32 / golden ratio
 
 /**
  * From a span of text to ids. Bounded: when full it is emptied and starts again. What belongs to a key
@@ -22,14 +23,14 @@ export class WordCache {
   #count = 0;
 
   /**
-   * Appends the ids of `text[begin, end)` to `out` if they are known.
+   * Appends the ids of `units[begin, end)` to `out` if they are known.
    *
    * @param hash {@linkcode hashSpan} of the span
    */
-  append(text: string, begin: number, end: number, hash: number, out: IdBuffer): boolean {
+  append(units: Uint16Array, begin: number, end: number, hash: number, out: IdBuffer): boolean {
     const slots = this.#slots, records = this.#records;
     const length = end - begin;
-    for (let s = hash & (SLOTS - 1);; s = (s + 1) & (SLOTS - 1)) {
+    for (let s = hash >>> (32 - SLOT_BITS);; s = (s + 1) & (SLOTS - 1)) {
       let r = slots[s]!;
       if (r === 0) return false;
       if (records[r] !== hash) continue;
@@ -38,9 +39,9 @@ export class WordCache {
       r += 2;
       let i = begin;
       for (; i + 1 < end; i += 2, r++) {
-        if (records[r] !== (text.charCodeAt(i) | text.charCodeAt(i + 1) << 16)) break;
+        if (records[r] !== (units[i]! | units[i + 1]! << 16)) break;
       }
-      if (i + 1 < end || (i < end && records[r++] !== text.charCodeAt(i))) continue;
+      if (i + 1 < end || (i < end && records[r++] !== units[i])) continue;
       out.append(records, r, lengths >>> 8);
       return true;
     }
@@ -48,7 +49,7 @@ export class WordCache {
 
   /** Keeps `ids[from, to)` as the ids of a span that is not known yet. */
   add(
-    text: string,
+    units: Uint16Array,
     begin: number,
     end: number,
     hash: number,
@@ -61,7 +62,7 @@ export class WordCache {
     const size = 2 + (length + 1 >> 1) + count;
     if (this.#count === MAX_ENTRIES || this.#end + size > RECORD_INTS) this.clear();
     const slots = this.#slots, records = this.#records;
-    let s = hash & (SLOTS - 1), r = this.#end;
+    let s = hash >>> (32 - SLOT_BITS), r = this.#end;
     while (slots[s] !== 0) s = (s + 1) & (SLOTS - 1);
     slots[s] = r;
     this.#count++;
@@ -69,8 +70,8 @@ export class WordCache {
     records[r++] = hash;
     records[r++] = length | count << 8;
     let i = begin;
-    for (; i + 1 < end; i += 2) records[r++] = text.charCodeAt(i) | text.charCodeAt(i + 1) << 16;
-    if (i < end) records[r++] = text.charCodeAt(i);
+    for (; i + 1 < end; i += 2) records[r++] = units[i]! | units[i + 1]! << 16;
+    if (i < end) records[r++] = units[i]!;
     for (let k = from; k < to; k++) records[r++] = ids[k]!;
   }
 
@@ -82,22 +83,9 @@ export class WordCache {
   }
 }
 
-/** Step of the hash of a span; begin with {@linkcode HASH_SEED}, end with {@linkcode finishHash}. */
-export function hashUnit(hash: number, unit: number): number {
-  return Math.imul(hash ^ unit, 0x01000193);
-}
-
-/** Start of the hash of a span. */
-export const HASH_SEED: number = 0x811c9dc5 | 0;
-
-/** Mixes the high bits into the low ones, which choose the slot. */
-export function finishHash(hash: number): number {
-  return hash ^ hash >>> 15;
-}
-
-/** Hash of `text[begin, end)`. */
-export function hashSpan(text: string, begin: number, end: number): number {
-  let hash = HASH_SEED;
-  for (let i = begin; i < end; i++) hash = hashUnit(hash, text.charCodeAt(i));
-  return finishHash(hash);
+/** Hash of `units[begin, end)`, two a step. Its high bits depend on all of them. */
+export function hashSpan(units: Uint16Array, begin: number, end: number): number {
+  let hash = end - begin, i = begin;
+  for (; i + 1 < end; i += 2) hash = Math.imul(hash ^ (units[i]! | units[i + 1]! << 16), FACTOR);
+  return i < end ? Math.imul(hash ^ units[i]!, FACTOR) : hash;
 }

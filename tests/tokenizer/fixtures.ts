@@ -1,6 +1,7 @@
 /** Access to the tokenizer fixtures. @module */
 import { gunzipSync } from "node:zlib";
 import { fromFileUrl, join } from "@std/path";
+import type { Splitter } from "../../src/tokenizer/splitter.ts";
 
 /** Folder of all fixtures. */
 export const FIXTURES: string = fromFileUrl(new URL("../fixtures/tokenizers", import.meta.url));
@@ -45,6 +46,19 @@ export function copyOf(
     Deno.writeFileSync(join(dir, file), bytes);
   }
   return { dir, [Symbol.dispose]: () => Deno.removeSync(dir, { recursive: true }) };
+}
+
+/** The UTF-16 units of a text. */
+export function unitsOf(text: string): Uint16Array {
+  return Uint16Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
+}
+
+/** The pieces that a splitter cuts a text into. */
+export function cut(splitter: Splitter, text: string): string[] {
+  const pieces: string[] = [];
+  splitter.start(unitsOf(text), 0, text.length);
+  while (splitter.next()) pieces.push(text.slice(splitter.pieceBegin, splitter.pieceEnd));
+  return pieces;
 }
 
 /** A generator of pseudo-random integers in [0, n): mulberry32. */

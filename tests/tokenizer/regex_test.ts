@@ -1,5 +1,4 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { split } from "../../src/tokenizer/hf/pattern.ts";
 import { compileRegex } from "../../src/tokenizer/regex.ts";
 
 const matches = (pattern: string, text: string) => text.match(compileRegex(pattern)) ?? [];
@@ -39,15 +38,4 @@ Deno.test("compileRegex() refuses what it cannot translate, by name", () => {
   for (const pattern of refused) {
     assertThrows(() => compileRegex(pattern), SyntaxError, pattern);
   }
-});
-
-Deno.test("split() arranges matches as the tokenizers library does", () => {
-  const cut = (behavior: Parameters<typeof split>[2], invert = false) =>
-    split("the-final--countdown", /-/gv, behavior, invert);
-  assertEquals(cut("Removed"), ["the", "final", "countdown"]);
-  assertEquals(cut("Isolated"), ["the", "-", "final", "-", "-", "countdown"]);
-  assertEquals(cut("MergedWithPrevious"), ["the-", "final-", "-", "countdown"]);
-  assertEquals(cut("MergedWithNext"), ["the", "-final", "-", "-countdown"]);
-  assertEquals(cut("Contiguous"), ["the", "-", "final", "--", "countdown"]);
-  assertEquals(cut("Removed", true), ["-", "-", "-"]);
 });

@@ -1,5 +1,6 @@
 /** Added tokens of tokenizer.json: found in the text before anything else is done to it. @module */
-import { escapeRegex } from "../regex.ts";
+import { MergeTable } from "../merge_table.ts";
+import { textOfUnits } from "../units.ts";
 
 /** A token next to those of the model. */
 export interface AddedToken {
@@ -22,58 +23,90 @@ export interface AddedToken {
 /** Receives the parts of a text in order; `id` is -1 for what is not a token. */
 export type PartSink = (begin: number, end: number, id: number) => void;
 
-/** Finds tokens in texts: the leftmost first, of several there the longest. */
+/**
+ * Finds tokens in texts: the leftmost first, of several there the longest. The tokens are a tree by
+ * their UTF-16 units, which is searched from every unit that begins a token.
+ */
 export class TokenFinder {
-  readonly #tokens: ReadonlyMap<string, AddedToken>;
-  readonly #regex: RegExp;
+  readonly #begins = new Uint8Array(1 << 16); // 1 for the first units of tokens
+  readonly #tree: MergeTable; // (node, unit) to the next node; 0 is the root
+  readonly #tokenOfNode: (AddedToken | undefined)[] = [undefined];
+  #found: AddedToken | undefined;
+  #foundEnd = 0;
 
   /** Makes a finder of at least one token, each by the text that is searched. */
   constructor(tokens: ReadonlyMap<string, AddedToken>) {
-    this.#tokens = tokens;
-    const texts = [...tokens.keys()].sort((a, b) => b.length - a.length);
-    this.#regex = new RegExp(texts.map(escapeRegex).join("|"), "gu");
+    const units = [...tokens.keys()].reduce((sum, text) => sum + text.length, 0);
+    this.#tree = new MergeTable(units);
+    for (const [text, token] of tokens) {
+      this.#begins[text.charCodeAt(0)] = 1;
+      let node = 0;
+      for (let i = 0; i < text.length; i++) node = this.#grow(node, text.charCodeAt(i));
+      this.#tokenOfNode[node] = token;
+    }
   }
 
-  /** Cuts a text into tokens and the rest. Parts are never empty. */
-  split(text: string, sink: PartSink): void {
-    const regex = this.#regex;
-    regex.lastIndex = 0;
-    let done = 0;
-    for (let match = regex.exec(text); match !== null; match = regex.exec(text)) {
-      const token = this.#tokens.get(match[0])!;
-      let begin = match.index, end = begin + match[0].length;
-      if (token.singleWord && (endsWithWord(text, begin) || startsWithWord(text, end))) continue;
-      if (token.lstrip) begin = Math.max(done, beginOfSpaces(text, begin));
-      if (token.rstrip) end = endOfSpaces(text, end);
-      if (done < begin) sink(done, begin, -1);
-      if (begin < end) sink(begin, end, token.id); // else the token before has eaten this space
-      done = end;
+  /** Cuts `units[begin, end)` into tokens and the rest. Parts are never empty. */
+  split(units: Uint16Array, begin: number, end: number, sink: PartSink): void {
+    const begins = this.#begins;
+    let done = begin;
+    for (let i = begin;; i++) {
+      while (i < end && begins[units[i]!] === 0) i++;
+      if (i >= end) break;
+      if (!this.#find(units, i, end)) continue;
+      const token = this.#found!;
+      let from = i, to = this.#foundEnd;
+      i = to - 1;
+      if (token.singleWord && isInWord(units, from, to, begin, end)) continue;
+      if (token.lstrip) {
+        while (from > begin && isSpace(units[from - 1]!)) from--;
+        from = Math.max(done, from);
+      }
+      if (token.rstrip) { while (to < end && isSpace(units[to]!)) to++; }
+      if (done < from) sink(done, from, -1);
+      if (from < to) sink(from, to, token.id); // else the token before has eaten this space
+      done = to;
     }
-    if (done < text.length) sink(done, text.length, -1);
+    if (done < end) sink(done, end, -1);
+  }
+
+  /** Finds the longest token at `begin`. */
+  #find(units: Uint16Array, begin: number, end: number): boolean {
+    const tree = this.#tree;
+    this.#found = undefined;
+    for (let node = 0, i = begin; i < end;) {
+      const place = tree.find(node, units[i]!);
+      if (place < 0) break;
+      node = tree.merged(place);
+      i++;
+      const token = this.#tokenOfNode[node];
+      if (token === undefined) continue;
+      this.#found = token;
+      this.#foundEnd = i;
+    }
+    return this.#found !== undefined;
+  }
+
+  /** The node after one more unit. */
+  #grow(node: number, unit: number): number {
+    const place = this.#tree.find(node, unit);
+    if (place >= 0) return this.#tree.merged(place);
+    const next = this.#tokenOfNode.push(undefined) - 1;
+    this.#tree.add(node, unit, 0, next);
+    return next;
   }
 }
 
 const WORD = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]";
-const WORD_AT = new RegExp(WORD, "uy");
-const WORD_BEFORE = new RegExp(`(?<=${WORD})`, "uy");
+const BEGINS_WITH_WORD = new RegExp(`^${WORD}`, "u"), ENDS_WITH_WORD = new RegExp(`${WORD}$`, "u");
 const SPACE = /\p{White_Space}/u;
 
-function endsWithWord(text: string, end: number): boolean {
-  WORD_BEFORE.lastIndex = end;
-  return WORD_BEFORE.test(text);
+/** Whether the character before `from` or the one at `to` is part of a word. */
+function isInWord(units: Uint16Array, from: number, to: number, begin: number, end: number) {
+  return ENDS_WITH_WORD.test(textOfUnits(units, Math.max(begin, from - 2), from)) ||
+    BEGINS_WITH_WORD.test(textOfUnits(units, to, Math.min(end, to + 2)));
 }
 
-function startsWithWord(text: string, begin: number): boolean {
-  WORD_AT.lastIndex = begin;
-  return WORD_AT.test(text);
-}
-
-function beginOfSpaces(text: string, end: number): number {
-  while (end > 0 && SPACE.test(text[end - 1]!)) end--;
-  return end;
-}
-
-function endOfSpaces(text: string, begin: number): number {
-  while (begin < text.length && SPACE.test(text[begin]!)) begin++;
-  return begin;
+function isSpace(unit: number): boolean {
+  return SPACE.test(String.fromCharCode(unit));
 }

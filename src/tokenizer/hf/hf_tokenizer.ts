@@ -1,10 +1,12 @@
 /** The tokenizer of a tokenizer.json file. @module */
 import type { CharBpeReading } from "../char_bpe.ts";
-import { META_SPACE } from "../cut_table.ts";
+import { META_SPACE, META_UNIT } from "../cut_table.ts";
 import { IdBuffer } from "../id_buffer.ts";
+import type { Splitter } from "../splitter.ts";
 import { StreamDecoder } from "../stream_decoder.ts";
 import type { DecoderStage } from "../text_sink.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "../tokenizer.ts";
+import { textOfUnits, UnitBuffer } from "../units.ts";
 import type { ClassTokens, NamedToken, SpecialTokens } from "../special_tokens.ts";
 import { type AddedToken, TokenFinder } from "./added_tokens.ts";
 import { Component } from "./component.ts";
@@ -33,6 +35,9 @@ export class HfTokenizer implements Tokenizer {
   readonly #specialIds: ReadonlySet<number>;
   readonly #rawTokens: TokenFinder | undefined;
   readonly #normalizedTokens: TokenFinder | undefined;
+  readonly #units = new UnitBuffer(); // of the text as it is
+  readonly #normalized = new UnitBuffer();
+  readonly #piece = new UnitBuffer();
   readonly #out = new IdBuffer();
 
   /**
@@ -72,7 +77,7 @@ export class HfTokenizer implements Tokenizer {
     );
     this.#preTokenizer = preTokenizer;
     this.#meta = readsMeta && !(this.#normalizedTokens && normalizer)
-      ? metaReading(normalizer, preTokenizer)
+      ? metaReading(normalizer, file.maybeChild("pre_tokenizer"), preTokenizer?.metaPrefix)
       : undefined;
     const text = (name: keyof ClassTokens) => {
       const ofClass = special.byClass[name];
@@ -91,11 +96,12 @@ export class HfTokenizer implements Tokenizer {
     const out = this.#out;
     out.length = 0;
     if (special) this.#template.before.forEach((id) => out.push(id));
-    if (this.#rawTokens === undefined) this.#encodePart(text, 0, text.length);
+    const count = this.#units.load(text, 0, text.length), units = this.#units.data;
+    if (this.#rawTokens === undefined) this.#encodePart(text, units, 0, count);
     else {
-      this.#rawTokens.split(text, (begin, end, id) => {
+      this.#rawTokens.split(units, 0, count, (begin, end, id) => {
         if (id >= 0) out.push(id);
-        else this.#encodePart(text, begin, end);
+        else this.#encodePart(text, units, begin, end);
       });
     }
     if (special) this.#template.after.forEach((id) => out.push(id));
@@ -118,69 +124,84 @@ export class HfTokenizer implements Tokenizer {
   }
 
   /** Encodes what lies between tokens that were found in the text as it is. */
-  #encodePart(text: string, begin: number, end: number): void {
-    const scan = this.#preTokenizer?.scan, out = this.#out, meta = this.#meta;
-    if (meta !== undefined) {
-      if (!this.#normalizedTokens) return this.#encodeMeta(text, begin, end, meta);
-      return this.#normalizedTokens.split(text.slice(begin, end), (b, e, id) => {
-        if (id >= 0) out.push(id);
-        else this.#encodeMeta(text, begin + b, begin + e, meta);
-      });
-    }
-    if (this.#normalizer === undefined && scan !== undefined && !this.#normalizedTokens) {
-      for (let i = begin, e = 0; i < end; i = e) {
-        e = scan(text, i, end);
-        this.#model.encode(text, i, e, out);
-      }
-      return;
-    }
-    const part = text.slice(begin, end);
-    const normalized = this.#normalizer ? this.#normalizer(part) : part;
-    if (this.#normalizedTokens === undefined) return this.#encodeText(normalized, begin === 0);
-    this.#normalizedTokens.split(normalized, (b, e, id) => {
-      if (id >= 0) out.push(id);
-      else this.#encodeText(normalized.slice(b, e), begin === 0 && b === 0);
+  #encodePart(text: string, units: Uint16Array, begin: number, end: number): void {
+    if (this.#meta === undefined && this.#normalizer !== undefined) {
+      const normalized = this.#normalizer(text.slice(begin, end));
+      const count = this.#normalized.load(normalized, 0, normalized.length);
+      this.#encodeNormalized(this.#normalized.data, 0, count, begin === 0);
+    } else this.#encodeNormalized(units, begin, end, begin === 0);
+  }
+
+  /** @param first Whether this is the start of the whole input */
+  #encodeNormalized(units: Uint16Array, begin: number, end: number, first: boolean): void {
+    if (this.#normalizedTokens === undefined) return this.#encodePlain(units, begin, end, first);
+    this.#normalizedTokens.split(units, begin, end, (from, to, id) => {
+      if (id >= 0) this.#out.push(id);
+      else this.#encodePlain(units, from, to, first && from === begin);
     });
   }
 
-  #encodeText(text: string, first: boolean): void {
-    if (text === "") return; // a prefix is put before texts only
-    const scan = this.#preTokenizer?.scan, model = this.#model, out = this.#out;
-    if (scan !== undefined) {
-      for (let i = 0, e = 0; i < text.length; i = e) {
-        e = scan(text, i, text.length);
-        model.encode(text, i, e, out);
-      }
-      return;
+  /** Encodes what lies between tokens. */
+  #encodePlain(units: Uint16Array, begin: number, end: number, first: boolean): void {
+    if (begin === end) return; // a prefix is put before texts only
+    const preTokenizer = this.#preTokenizer, model = this.#model, out = this.#out;
+    if (this.#meta !== undefined) return this.#encodeMeta(units, begin, end, first, this.#meta);
+    if (preTokenizer === undefined) return model.encode(units, begin, end, out);
+    if (preTokenizer.splitters) {
+      return this.#encodePieces(units, begin, end, preTokenizer.splitters, 0);
     }
-    const pieces = this.#preTokenizer?.pieces(text, first) ?? [text];
-    for (const piece of pieces) model.encode(piece, 0, piece.length, out);
+    for (const piece of preTokenizer.pieces(textOfUnits(units, begin, end), first)) {
+      const count = this.#piece.load(piece, 0, piece.length);
+      model.encode(this.#piece.data, 0, count, out);
+    }
   }
 
-  /** The same without a copy of the text: the model reads spaces as U+2581. */
-  #encodeMeta(text: string, begin: number, end: number, meta: MetaReading): void {
-    const unit = text.charCodeAt(begin);
-    const startsMeta = unit === SPACE || unit === META_UNIT;
+  #encodePieces(
+    units: Uint16Array,
+    begin: number,
+    end: number,
+    splitters: readonly Splitter[],
+    step: number,
+  ): void {
+    const splitter = splitters[step]!, isLast = step + 1 === splitters.length;
+    splitter.start(units, begin, end);
+    while (splitter.next()) {
+      const { pieceBegin, pieceEnd } = splitter;
+      if (isLast) this.#model.encode(units, pieceBegin, pieceEnd, this.#out);
+      else this.#encodePieces(units, pieceBegin, pieceEnd, splitters, step + 1);
+    }
+  }
+
+  /** The model reads spaces as U+2581. */
+  #encodeMeta(
+    units: Uint16Array,
+    begin: number,
+    end: number,
+    first: boolean,
+    meta: MetaReading,
+  ): void {
+    const startsMeta = units[begin] === SPACE || units[begin] === META_UNIT;
     const prefix = meta === "unconditional" ||
-      (!startsMeta && (meta === "always" || (meta === "first" && begin === 0)));
-    this.#model.encode(text, begin, end, this.#out, prefix ? PREFIXED : UNPREFIXED);
+      (!startsMeta && (meta === "always" || (meta === "first" && first)));
+    this.#model.encode(units, begin, end, this.#out, prefix ? PREFIXED : UNPREFIXED);
   }
 }
 
 /** When U+2581 is put in front of a part of the text; "unconditional": even if one is there. */
 type MetaReading = MetaPrefix | "unconditional";
 
-const SPACE = 32, META_UNIT = META_SPACE.charCodeAt(0);
+const SPACE = 32;
 const PREFIXED: CharBpeReading = { spaceIsMeta: true, prefix: true };
 const UNPREFIXED: CharBpeReading = { spaceIsMeta: true, prefix: false };
 
 /** Recognises the ways to write spaces as U+2581 that the model can do by itself. */
 function metaReading(
   normalizer: Component | undefined,
-  preTokenizer: PreTokenizer | undefined,
+  preTokenizer: Component | undefined,
+  metaPrefix: MetaPrefix | undefined,
 ): MetaReading | undefined {
-  if (normalizer === undefined) return preTokenizer?.metaPrefix;
-  if (preTokenizer !== undefined) return undefined;
+  if (normalizer === undefined) return metaPrefix;
+  if (preTokenizer !== undefined && !cutsOnlyAtSpaces(preTokenizer)) return undefined;
   const steps = normalizer.type === "Sequence" ? normalizer.children("normalizers") : [normalizer];
   const replaces = (step: Component | undefined) =>
     step?.type === "Replace" && step.text("content") === META_SPACE &&
@@ -191,6 +212,12 @@ function metaReading(
   const both = steps.length === 2 &&
     ((prepends(steps[0]) && replaces(steps[1])) || (replaces(steps[0]) && prepends(steps[1])));
   return both ? "unconditional" : undefined;
+}
+
+/** Whether it cuts nothing once all spaces are written as U+2581. */
+function cutsOnlyAtSpaces(preTokenizer: Component): boolean {
+  return preTokenizer.type === "Split" && preTokenizer.child("pattern").raw("String") === " " &&
+    preTokenizer.raw("invert") !== true;
 }
 
 /** Those of the file and of the configuration, as transformers adds them. */

@@ -11,8 +11,14 @@ import type { Component } from "./component.ts";
 
 /** Encodes pieces. */
 export interface Model {
-  /** Appends the ids of `text[begin, end)`. */
-  encode(text: string, begin: number, end: number, out: IdBuffer, reading?: CharBpeReading): void;
+  /** Appends the ids of `units[begin, end)`. */
+  encode(
+    units: Uint16Array,
+    begin: number,
+    end: number,
+    out: IdBuffer,
+    reading?: CharBpeReading,
+  ): void;
 }
 
 /** A model and its vocabulary. */

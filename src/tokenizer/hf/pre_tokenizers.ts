@@ -1,9 +1,12 @@
 /** Pre-tokenizers of tokenizer.json: a text to the pieces that the model encodes one by one. @module */
 import { META_SPACE } from "../cut_table.ts";
-import { compileRegex } from "../regex.ts";
-import { findScanner, GPT2_PATTERN, type Scanner } from "../scanners.ts";
+import { makeMatcher } from "../matcher.ts";
+import { GPT2_PATTERN } from "../patterns.ts";
+import { literalRegex } from "../regex_syntax.ts";
+import { Splitter } from "../splitter.ts";
+import { UnitBuffer } from "../units.ts";
 import { Component } from "./component.ts";
-import { type Behavior, readBehavior, readPattern, split } from "./pattern.ts";
+import { readBehavior, readMatcher } from "./pattern.ts";
 
 /** Cuts a text into pieces. */
 export interface PreTokenizer {
@@ -13,10 +16,8 @@ export interface PreTokenizer {
    * @param first Whether the text stands at the start of the whole input
    */
   pieces(text: string, first: boolean): string[];
-  /** Pieces may be left out, the first one too. */
-  removes?: boolean;
-  /** If the pieces only tile the unchanged text: the end of the one that begins somewhere. */
-  scan?: Scanner;
+  /** If it only cuts: the first of these cuts the text, the next one each piece of it, and so on. */
+  splitters?: readonly Splitter[];
   /** If all it does is write spaces as U+2581 and put one in front, and it makes one piece. */
   metaPrefix?: MetaPrefix;
 }
@@ -69,82 +70,75 @@ function flatten(component: Component): Component[] {
 
 function chain(all: PreTokenizer[]): PreTokenizer | undefined {
   if (all.length < 2) return all[0];
+  const splitters = all.flatMap((step) => step.splitters ?? []);
   return {
     pieces: (text, first) => {
       let texts = [text], isFirst = first;
       for (const step of all) {
         const cut = texts.flatMap((t, i) => step.pieces(t, isFirst && i === 0));
-        if (step.removes && !texts[0]?.startsWith(cut[0] ?? "")) isFirst = false;
+        const keepsAll = step.splitters?.every((splitter) => splitter.keepsAll) ?? true;
+        if (!keepsAll && !texts[0]?.startsWith(cut[0] ?? "")) isFirst = false;
         texts = cut;
       }
       return texts;
     },
+    ...(all.every((step) => step.splitters !== undefined) ? { splitters } : {}),
   };
 }
 
 function makeStep(component: Component): PreTokenizer | undefined {
   switch (component.type) {
     case "Split": {
-      const behavior = readBehavior(component), invert = component.flag("invert", false);
-      const regex = readPattern(component, "pattern");
-      const source = component.child("pattern").raw("Regex");
-      const scan = typeof source === "string" && behavior === "Isolated"
-        ? findScanner(source)
-        : undefined;
-      return splitter(regex, behavior, invert, scan);
+      const invert = component.flag("invert", false), behavior = readBehavior(component);
+      return cutting(new Splitter(readMatcher(component, "pattern"), behavior, invert));
     }
-    case "ByteLevel": {
-      const useRegex = component.flag("use_regex", true);
-      const pieces = splitter(compileRegex(GPT2_PATTERN), "Isolated", false, scanGpt2);
-      if (!component.flag("add_prefix_space")) return useRegex ? pieces : undefined;
-      return {
-        pieces: (text, first) => {
-          const spaced = text.startsWith(" ") ? text : ` ${text}`;
-          return useRegex ? pieces.pieces(spaced, first) : [spaced];
-        },
-      };
-    }
+    case "ByteLevel":
+      return byteLevel(component);
     case "Metaspace":
       return metaspace(component);
     case "Digits": {
       const each = component.flag("individual_digits", false);
-      return splitter(/\p{N}/gv, each ? "Isolated" : "Contiguous");
+      return cutting(new Splitter(makeMatcher("\\p{N}"), each ? "Isolated" : "Contiguous"));
     }
-    case "Punctuation":
-      return splitter(/[\p{P}$+<=>^`\|~]/gv, readBehavior(component, "Isolated"));
+    case "Punctuation": {
+      const matcher = makeMatcher("[\\p{P}$+<=>^`|~]");
+      return cutting(new Splitter(matcher, readBehavior(component, "Isolated")));
+    }
     case "WhitespaceSplit":
-      return splitter(/\p{White_Space}/gv, "Removed");
+      return cutting(new Splitter(makeMatcher("\\s"), "Removed"));
     case "Whitespace":
-      return splitter(WORDS_OR_SIGNS, "Removed", true);
+      return cutting(new Splitter(makeMatcher(WORDS_OR_SIGNS), "Removed", true));
   }
   throw component.unsupported();
 }
 
-const WORDS_OR_SIGNS =
-  /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gv;
-const scanGpt2 = findScanner(GPT2_PATTERN)!;
+const WORD = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}";
+const WORDS_OR_SIGNS = `[${WORD}]+|[^${WORD}\\s]+`;
 
-function splitter(
-  regex: RegExp,
-  behavior: Behavior,
-  invert = false,
-  scan?: Scanner,
-): PreTokenizer {
-  if (scan === undefined) {
-    return {
-      pieces: (text) => split(text, regex, behavior, invert),
-      removes: behavior === "Removed",
-    };
-  }
-  const pieces = (text: string) => {
-    const out: string[] = [];
-    for (let i = 0, e = 0; i < text.length; i = e) {
-      e = scan(text, i, text.length);
-      out.push(text.slice(i, e));
-    }
-    return out;
+function cutting(splitter: Splitter): PreTokenizer {
+  const units = new UnitBuffer();
+  return {
+    pieces: (text) => {
+      const out: string[] = [];
+      const count = units.load(text, 0, text.length);
+      splitter.start(units.data, 0, count);
+      while (splitter.next()) out.push(text.slice(splitter.pieceBegin, splitter.pieceEnd));
+      return out;
+    },
+    splitters: [splitter],
   };
-  return { pieces, scan };
+}
+
+function byteLevel(component: Component): PreTokenizer | undefined {
+  const useRegex = component.flag("use_regex", true);
+  const words = cutting(new Splitter(makeMatcher(GPT2_PATTERN), "Isolated"));
+  if (!component.flag("add_prefix_space")) return useRegex ? words : undefined;
+  return {
+    pieces: (text, first) => {
+      const spaced = text.startsWith(" ") ? text : ` ${text}`;
+      return useRegex ? words.pieces(spaced, first) : [spaced];
+    },
+  };
 }
 
 function metaspace(component: Component): PreTokenizer {
@@ -156,11 +150,11 @@ function metaspace(component: Component): PreTokenizer {
     throw component.unsupportedOption("prepend_scheme");
   }
   const cut = component.flag("split", true);
-  const regex = new RegExp(`\\u{${meta.codePointAt(0)!.toString(16)}}`, "gv");
+  const words = cutting(new Splitter(makeMatcher(meta, literalRegex(meta)), "MergedWithNext"));
   const pieces = (text: string, first: boolean) => {
     let t = text.replaceAll(" ", meta);
     if (!t.startsWith(meta) && (scheme === "always" || (scheme === "first" && first))) t = meta + t;
-    return cut ? split(t, regex, "MergedWithNext") : [t];
+    return cut ? words.pieces(t, first) : [t];
   };
   return cut || meta !== META_SPACE ? { pieces } : { pieces, metaPrefix: scheme };
 }

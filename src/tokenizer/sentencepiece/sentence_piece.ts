@@ -6,6 +6,7 @@ import type { IdBuffer } from "../id_buffer.ts";
 import { MergeTable } from "../merge_table.ts";
 import { escapeRegex } from "../regex.ts";
 import { Unigram } from "../unigram.ts";
+import { UnitBuffer } from "../units.ts";
 import type { SentencePieceModel } from "./model_file.ts";
 import { normalize } from "./normalize.ts";
 
@@ -19,6 +20,7 @@ export class SentencePiece {
   readonly unkId: number;
   readonly #bpe: CharBpe | undefined;
   readonly #unigram: Unigram | undefined;
+  readonly #units = new UnitBuffer();
   readonly #charsmap: Charsmap | undefined;
   readonly #userDefined: RegExp | undefined;
   readonly #readsRawText: boolean;
@@ -83,8 +85,9 @@ export class SentencePiece {
   }
 
   #encodePart(text: string, begin: number, end: number, out: IdBuffer, prefix: boolean): void {
-    if (this.#unigram) return this.#unigram.encode(text, begin, end, out);
-    this.#bpe!.encode(text, begin, end, out, prefix ? PREFIXED : PLAIN);
+    const count = this.#units.load(text, begin, end), units = this.#units.data;
+    if (this.#unigram) return this.#unigram.encode(units, 0, count, out);
+    this.#bpe!.encode(units, 0, count, out, prefix ? PREFIXED : PLAIN);
   }
 }
 

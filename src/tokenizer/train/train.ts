@@ -3,7 +3,10 @@ import { join } from "@std/path";
 import { ConfigError } from "../../config/config_error.ts";
 import { isSystemError } from "../../formats/file_bytes.ts";
 import { CHARACTER_OF_BYTE } from "../byte_alphabet.ts";
-import { findScanner, LLAMA3_PATTERN, type Scanner } from "../scanners.ts";
+import { makeMatcher } from "../matcher.ts";
+import { LLAMA3_PATTERN } from "../patterns.ts";
+import { Splitter } from "../splitter.ts";
+import { UnitBuffer } from "../units.ts";
 import { corpusTexts } from "./corpus_texts.ts";
 import { type CountedWords, type LearnedMerge, learnMerges } from "./learn_merges.ts";
 
@@ -49,7 +52,7 @@ export function trainBpe(texts: Iterable<string>, options: TrainOptions): Traine
   const alphabet = CHARACTER_OF_BYTE.toSorted((a, b) => a.charCodeAt(0) - b.charCodeAt(0));
   const tokens = [...specials, ...alphabet];
   const idOfByte = CHARACTER_OF_BYTE.map((c) => specials.length + alphabet.indexOf(c));
-  const counts = countWords(texts, findScanner(LLAMA3_PATTERN)!);
+  const counts = countWords(texts, new Splitter(makeMatcher(LLAMA3_PATTERN), "Isolated"));
   if (counts.size === 0) {
     throw new RangeError("Cannot train tokenizer as there is no text to learn");
   }
@@ -58,12 +61,13 @@ export function trainBpe(texts: Iterable<string>, options: TrainOptions): Traine
 }
 
 /** Counts the pieces of texts. */
-export function countWords(texts: Iterable<string>, scan: Scanner): Map<string, number> {
-  const counts = new Map<string, number>();
+export function countWords(texts: Iterable<string>, splitter: Splitter): Map<string, number> {
+  const counts = new Map<string, number>(), units = new UnitBuffer();
   for (const text of texts) {
-    for (let i = 0, e = 0; i < text.length; i = e) {
-      e = scan(text, i, text.length);
-      const word = text.slice(i, e), count = counts.get(word);
+    const size = units.load(text, 0, text.length);
+    splitter.start(units.data, 0, size);
+    while (splitter.next()) {
+      const word = text.slice(splitter.pieceBegin, splitter.pieceEnd), count = counts.get(word);
       // a slice would keep the whole text alive
       if (count === undefined) counts.set(` ${word}`.slice(1), 1);
       else counts.set(word, count + 1);
