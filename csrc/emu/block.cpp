@@ -25,6 +25,7 @@ std::vector<std::unique_ptr<Block>> pool;
 void to_main(Fiber &fiber, bool last) {
   Block &block = *fiber.thread.block;
   void *fake = nullptr;
+  if (last) __asan_handle_no_return(); // its frames are never unwound, and the stack is used again
   __sanitizer_start_switch_fiber(last ? nullptr : &fake, block.main_bottom, block.main_size);
   switch_to(fiber.registers, block.main);
   __sanitizer_finish_switch_fiber(fake, &block.main_bottom, &block.main_size);
@@ -81,8 +82,6 @@ void start(Block &block, Fiber &fiber) {
   if (block.stacks.empty()) block.stacks.push_back(make_stack(block.stack_bytes));
   fiber.stack = block.stacks.back();
   block.stacks.pop_back();
-  // A fiber that has ended never unwound its first frames
-  ASAN_UNPOISON_MEMORY_REGION(fiber.stack, block.stack_bytes);
   // The hot ends of the stacks are kept out of each other's cache sets
   const size_t stagger = (fiber.thread.linear * 320 & 0x3fff) & ~(size_t)63;
   prepare(fiber.registers, fiber.stack, block.stack_bytes - stagger, fiber_main);
@@ -192,7 +191,10 @@ void Block::run() {
   }
   if (fault.empty()) return;
   for (Fiber &fiber : fibers) { // those that never end
-    if (fiber.stack != nullptr) stacks.push_back(fiber.stack);
+    if (fiber.stack != nullptr) {
+      ASAN_UNPOISON_MEMORY_REGION(fiber.stack, stack_bytes);
+      stacks.push_back(fiber.stack);
+    }
     fiber.stack = nullptr;
     fiber.copies.clear();
     fiber.groups.clear();
@@ -251,7 +253,7 @@ void warp_rendezvous(unsigned mask, const char *kind, int line, void *io, size_t
   if (!(mask >> lane & 1))
     fault("%s at line %d: lane %u is not in its own mask %08x", kind, line, lane, mask);
   Rendezvous &all = find_rendezvous(block, mask, kind, line);
-  if (strcmp(all.kind, kind) != 0 || all.line != line)
+  if (all.line != line || (all.kind != kind && strcmp(all.kind, kind) != 0))
     fault("warp divergence: lane %u is in %s at line %d, others in %s at line %d", lane, kind, line,
           all.kind, all.line);
   memcpy(all.slots[lane].bytes, io, bytes);

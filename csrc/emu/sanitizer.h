@@ -12,6 +12,7 @@ constexpr bool kSanitized = true;
 #define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 inline void __sanitizer_start_switch_fiber(void **, const void *, unsigned long) {}
+inline void __asan_handle_no_return() {}
 inline void __sanitizer_finish_switch_fiber(void *, const void **, unsigned long *) {}
 namespace emu {
 constexpr bool kSanitized = false;
