@@ -91,7 +91,7 @@ export function isAvailable(backend: Backend): boolean {
  * (which must agree in every bit) and one element off alignment. An emulated backend has to give the
  * same bits in every order of its threads, and when streams run as late as they may.
  */
-export function testOp(title: string, ops: () => Iterable<Op>): void {
+export function testOp(title: string, ops: (backend: Backend) => Iterable<Op>): void {
   for (const backend of BACKENDS) {
     Deno.test({
       name: `${title} (${backend})`,
@@ -100,7 +100,7 @@ export function testOp(title: string, ops: () => Iterable<Op>): void {
         using one = openContext({ backend, threads: 1 });
         using two = openContext({ backend, threads: 2 });
         const settings = settingsOf(backend);
-        for (const op of ops()) checkOp(op, one, two, settings);
+        for (const op of ops(backend)) checkOp(op, one, two, settings);
       },
     });
   }
@@ -113,10 +113,14 @@ export interface Setting {
   leave(): void;
 }
 
-/** Every such way of a backend: thread orders and late streams where it is emulated. */
+/**
+ * Every such way of a backend: thread orders and late streams where it is emulated. The builds with
+ * the race detector and the sanitizers find what they find in any order: one other one will do.
+ */
 export function settingsOf(backend: Backend): Setting[] {
   if (!backend.startsWith("cudaemu")) return [{ name: "two threads", enter() {}, leave() {} }];
-  return [-1, 1, 2, 3].map((order) => ({
+  const orders = backend === "cudaemu" ? [-1, 1, 2, 3] : [3];
+  return orders.map((order) => ({
     name: `thread order ${order}, streams ${order === 3 ? "deferred" : "at once"}`,
     enter: () => setEmulation(backend, { order, deferred: order === 3 }),
     leave: () => setEmulation(backend, { order: 0, deferred: false }),
@@ -141,7 +145,8 @@ export function checkOp(
       const second = runOp(op, tensors, storage, two, 0);
       setting.leave();
       for (const name of Object.keys(first)) {
-        const same = first[name].every((v, i) => Object.is(v, second[name][i]));
+        const again = second[name];
+        const same = first[name].every((v, i) => Object.is(v, again[i]));
         assert(same, `${where(setting.name)}: ${name} differs in its bits from that of one thread`);
       }
     }
@@ -170,7 +175,8 @@ function tensorsOf(op: Op, storage: Element): Record<string, Held> {
   ) => {
     const random = normal(seed++);
     const size = shape.reduce((a, b) => a * b, 1);
-    const numbers = Float64Array.from({ length: size }, (_, i) => value?.(i) ?? random());
+    const numbers = new Float64Array(size);
+    for (let i = 0; i < size; i++) numbers[i] = value?.(i) ?? random();
     held[name] = { type, values: toNumbers(fromNumbers(numbers, type), type), isOutput };
   };
   for (const [name, input] of Object.entries(op.inputs)) {
@@ -197,7 +203,9 @@ function expect(op: Op, held: Record<string, Held>, storage: Element): Values {
     const outputs = op.reference(copyOf(of));
     let sum = 0;
     for (const [name, { hasGradient }] of Object.entries(op.outputs)) {
-      if (hasGradient) outputs[name].forEach((v, i) => sum += v * held[`d${name}`].values[i]);
+      if (!hasGradient) continue;
+      const [y, dy] = [outputs[name], held[`d${name}`].values];
+      for (let i = 0; i < y.length; i++) sum += y[i] * dy[i];
     }
     return sum;
   };
@@ -273,10 +281,9 @@ function compare(
     const scale = (op.magnitude ?? 0) +
       Math.sqrt(finite.reduce((sum, v) => sum + v * v, 0) / Math.max(1, finite.length));
     wanted.forEach((v, i) => {
-      if (Number.isNaN(v)) return;
-      const isNear = v === values[i] ||
-        Math.abs(values[i] - v) <= tolerance * (Math.abs(v) + scale);
-      assert(isNear, `${where}: ${name}[${i}] must be ${v}, found ${values[i]}`);
+      if (Number.isNaN(v) || v === values[i]) return;
+      if (Math.abs(values[i] - v) <= tolerance * (Math.abs(v) + scale)) return;
+      assert(false, `${where}: ${name}[${i}] must be ${v}, found ${values[i]}`);
     });
   }
 }
@@ -299,5 +306,9 @@ export function normal(seed: number): () => number {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return state / 2 ** 32;
   };
-  return () => Array.from({ length: 6 }, uniform).reduce((a, b) => a + b, -3) * Math.SQRT2;
+  return () => {
+    let sum = -3;
+    for (let i = 0; i < 6; i++) sum += uniform();
+    return sum * Math.SQRT2;
+  };
 }

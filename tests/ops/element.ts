@@ -15,17 +15,17 @@ export function fromNumbers(
   | Int8Array<ArrayBuffer> {
   switch (type) {
     case "f32":
-      return Float32Array.from(numbers);
+      return new Float32Array(numbers);
     case "bf16":
-      return Uint16Array.from(numbers, bf16Bits);
+      return bf16Bits(new Float32Array(numbers));
     case "f16":
-      return new Uint16Array(Float16Array.from(numbers).buffer);
+      return new Uint16Array(new Float16Array(numbers).buffer);
     case "i32":
-      return Int32Array.from(numbers);
+      return new Int32Array(numbers);
     case "f64":
-      return Float64Array.from(numbers);
+      return new Float64Array(numbers);
     case "i8":
-      return Int8Array.from(numbers);
+      return new Int8Array(numbers);
   }
 }
 
@@ -34,28 +34,30 @@ export function toNumbers(bits: ArrayBufferView<ArrayBuffer>, type: Element): Fl
   const { buffer, byteOffset, byteLength } = bits;
   switch (type) {
     case "f32":
-      return Float64Array.from(new Float32Array(buffer, byteOffset, byteLength / 4));
+      return new Float64Array(new Float32Array(buffer, byteOffset, byteLength / 4));
     case "bf16": {
-      const halves = new Uint16Array(buffer, byteOffset, byteLength / 2);
-      return Float64Array.from(new Float32Array(Uint32Array.from(halves, (h) => h << 16).buffer));
+      const words = new Uint32Array(new Uint16Array(buffer, byteOffset, byteLength / 2));
+      for (let i = 0; i < words.length; i++) words[i] = words[i]! << 16;
+      return new Float64Array(new Float32Array(words.buffer));
     }
     case "f16":
-      return Float64Array.from(new Float16Array(buffer, byteOffset, byteLength / 2));
+      return new Float64Array(new Float16Array(buffer, byteOffset, byteLength / 2));
     case "i32":
-      return Float64Array.from(new Int32Array(buffer, byteOffset, byteLength / 4));
+      return new Float64Array(new Int32Array(buffer, byteOffset, byteLength / 4));
     case "f64":
-      return Float64Array.from(new Float64Array(buffer, byteOffset, byteLength / 8));
+      return new Float64Array(new Float64Array(buffer, byteOffset, byteLength / 8));
     case "i8":
-      return Float64Array.from(new Int8Array(buffer, byteOffset, byteLength));
+      return new Float64Array(new Int8Array(buffer, byteOffset, byteLength));
   }
 }
 
-const one = new Float32Array(1);
-const oneBits = new Uint32Array(one.buffer);
-
-/** bf16 bits of a number that f32 holds or is rounded to first. */
-function bf16Bits(value: number): number {
-  one[0] = value;
-  if (Number.isNaN(value)) return 0x7fc0;
-  return (oneBits[0] + 0x7fff + ((oneBits[0] >>> 16) & 1)) >>> 16;
+/** bf16 bits of numbers that f32 holds. */
+function bf16Bits(numbers: Float32Array<ArrayBuffer>): Uint16Array<ArrayBuffer> {
+  const words = new Uint32Array(numbers.buffer);
+  const bits = new Uint16Array(words.length);
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
+    bits[i] = Number.isNaN(numbers[i]) ? 0x7fc0 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+  }
+  return bits;
 }

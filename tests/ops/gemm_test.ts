@@ -2,7 +2,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { openContext } from "../../ffi/context.ts";
 import { NativeError } from "../../ffi/native_error.ts";
-import { type Op, testOp } from "./check_op.ts";
+import { BACKENDS, type Op, testOp } from "./check_op.ts";
 import type { Element } from "./element.ts";
 
 interface Product {
@@ -103,9 +103,12 @@ testOp("gemm multiplies in every layout and size", function* () {
   }
 });
 
-testOp("gemm of a few rows by a weight matrix", function* () {
+testOp("gemm of a few rows by a weight matrix", function* (backend) {
   for (const rows of [1, 2, 3, 4, 5]) {
-    for (const [cols, inner] of [[1, 7], [9, 64], [33, 700], [7, 4099]]) {
+    // The CPU has a kernel for each number of rows, and parts of long sums. CUDA has neither, and
+    // long sums take long in emulation
+    const long = backend === "cpu" || rows === 1 ? [[7, 4099]] : [];
+    for (const [cols, inner] of [[1, 7], [9, 64], [33, 700], ...long]) {
       yield gemm({ rows, cols, inner, transB: true });
       yield gemm({ rows, cols, inner, transB: true, gap: 5, alpha: -2, beta: 0.5, out: "f32" });
     }
@@ -138,7 +141,9 @@ testOp("gemm of matrices larger than a tile or a panel", function* () {
   yield gemm({ rows: 530, cols: 9, inner: 70, transA: true });
 });
 
-Deno.test("gemm() gives the same bits with one and two threads", () => {
+Deno.test("gemm() gives the same bits with one and two threads", {
+  ignore: !BACKENDS.includes("cpu"),
+}, () => {
   using one = openContext({ threads: 1 });
   using two = openContext({ threads: 2 });
   const n = 1 << 20;
