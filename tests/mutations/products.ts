@@ -7,6 +7,9 @@ const PLAIN = "cuda/plain_product.h";
 const plain: readonly Mode[] = ["plain", "race", "asan"];
 const race: readonly Mode[] = ["race", "plain"];
 const layouts = ["ops/gemm_test.ts", "every layout"] as const;
+const biased = ["ops/linear_test.ts", "adds its bias"] as const;
+const unaided = ["ops/linear_test.ts", "without a kernel"] as const;
+const tf32 = ["ops/linear_test.ts", "exact until tf32"] as const;
 const experts = ["ops/moe_test.ts", "moeGemm matches"] as const;
 const large = ["ops/moe_test.ts", "more rows"] as const;
 const combine = ["ops/moe_test.ts", "moeCombine"] as const;
@@ -37,6 +40,54 @@ export const PRODUCTS: Mutation[] = [
     bug: "cuBLASLt: alpha in the place of beta",
     ...{ file: GEMM, find: "plan.second.get(), &product.beta", change: "&product.beta" },
     ...{ put: "&product.alpha", isExpression: true, modes: plain, test: layouts },
+  },
+  {
+    bug: "cuBLASLt: the epilogue of the bias left off",
+    file: GEMM,
+    find: "set(matmul, CUBLASLT_MATMUL_DESC_EPILOGUE, (uint32_t)CUBLASLT_EPILOGUE_BIAS);",
+    ...{ put: ";", modes: plain, test: biased },
+  },
+  {
+    bug: "cuBLASLt: a bias of another type, which it has no kernel for",
+    ...{ file: GEMM, find: "DESC_BIAS_DATA_TYPE, (int32_t)type_of(p.out_dtype)" },
+    ...{ change: "type_of(p.out_dtype)", put: "CUDA_R_32F", isExpression: true },
+    ...{ modes: plain, test: unaided },
+  },
+  {
+    bug: "cuBLASLt: the bias of the product that the plan was made for",
+    file: GEMM,
+    find: "if (product.has_bias) set(plan.matmul.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);",
+    ...{ put: ";", modes: plain, test: tf32 },
+  },
+  {
+    bug: "cuBLASLt: plans do not depend on the alignment of the bias",
+    ...{ file: GEMM, find: "alignment_of(C), alignment_of(bias)}", change: "alignment_of(bias)" },
+    ...{ put: "16u", isExpression: true, modes: plain, test: unaided },
+  },
+  {
+    bug: "cuBLASLt: plans of the arithmetic before are kept",
+    ...{ file: GEMM, find: "gemm.plans.clear(); // they are of the other arithmetic" },
+    ...{ put: ";", modes: plain, test: tf32 },
+  },
+  {
+    bug: "cuBLASLt: tf32 for products of bf16 and f16 too",
+    ...{
+      file: GEMM,
+      find: "p.in_dtype == LP_F32 ? arithmetic_of_f32",
+      change: "p.in_dtype == LP_F32",
+    },
+    ...{ put: "true", isExpression: true, modes: plain, test: unaided },
+  },
+  {
+    bug: "own product: no bias",
+    ...{ file: "cuda/gemm_plain.cu", find: "bias == nullptr ? 0.0f : to_float(bias[n])" },
+    ...{ put: "0.0f", isExpression: true, modes: plain, test: biased },
+  },
+  {
+    bug: "own product: the bias runs along the rows",
+    ...{ file: "cuda/gemm_plain.cu", find: "bias == nullptr ? 0.0f : to_float(bias[n])" },
+    ...{ put: "bias == nullptr ? 0.0f : to_float(bias[m])", isExpression: true, modes: plain },
+    test: biased,
   },
   {
     bug: "own product: 0 times what C held counts",

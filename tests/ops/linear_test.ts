@@ -141,19 +141,18 @@ testBackends("linear rounds the sum of product and bias once", (context) => {
   }
 });
 
-Deno.test({
-  name: "linear of whole 16 bytes adds its bias in the product of cuBLASLt, without a kernel",
-  ignore: !isAvailable("cudaemu"),
-  fn: () => {
-    using context = openContext({ backend: "cudaemu" });
+const emulated = BACKENDS.filter((backend) => backend.startsWith("cudaemu"));
+testBackends(
+  "linear of whole 16 bytes adds its bias in the product of cuBLASLt, without a kernel",
+  (context, backend) => {
     const [N, D, F] = [16, 32, 24];
     const [x, w, y, b] = [N * D, F * D, N * F, F + 1].map((n) => context.alloc(4 * n));
     [x, w, y, b].forEach((ptr) => context.zero(ptr, 4 * F));
     const launches = (bias: Pointer, dtype: number) => {
-      const before = countersOf("cudaemu").launches;
+      const before = countersOf(backend).launches;
       context.linearForward(x, w, bias, y, N, D, F, dtype);
       context.synchronize();
-      return countersOf("cudaemu").launches - before;
+      return countersOf(backend).launches - before;
     };
     for (const [name, arithmetic] of Object.entries(PRODUCTS)) {
       context.selectProducts(arithmetic);
@@ -164,7 +163,8 @@ Deno.test({
       }
     }
   },
-});
+  emulated,
+);
 
 testBackends("linear refuses sizes that are none, and null pointers", (context) => {
   const ptr = context.alloc(64);
