@@ -38,6 +38,7 @@ extern "C" {
 
 #define LP_API __attribute__((visibility("default")))
 #define LP_ABI_VERSION 4
+#define LP_MEASURE (-1) /* in place of a device: see lp_ctx_create */
 
 typedef int32_t lp_status;
 enum {
@@ -73,6 +74,10 @@ LP_API lp_status lp_describe(char *text, size_t capacity);
 
 /* Opens device `device` (0 on CPU). threads: worker threads of CPU kernels, 0 = all cores this
  * process may use; ignored by CUDA.
+ * LP_MEASURE instead of a device: the context plans memory. lp_alloc gives addresses with nothing
+ * behind them, ops touch none and only count the workspace they would borrow on this machine's
+ * (first) device, and lp_memory tells what a context holds after the same calls. Ops whose sizes
+ * follow from data count the most that they may take. No streams, no communicators.
  *   out   overwritten with the context; lp_ctx_destroy() frees it and all it still owns
  * LP_EINVAL: device out of range, threads < 0.  LP_EDEVICE / LP_EUNSUPPORTED: no usable device. */
 LP_API lp_status lp_ctx_create(int32_t device, int32_t threads, lp_ctx **out);
@@ -111,7 +116,8 @@ LP_API lp_status lp_event_seconds(lp_ctx *ctx, lp_event *begin, lp_event *end, d
  * LP_ENOMEM: the message gives bytes asked for and bytes available. */
 LP_API lp_status lp_alloc(lp_ctx *ctx, size_t bytes, void **out);
 LP_API lp_status lp_free(lp_ctx *ctx, void *ptr);
-/* Bytes now allocated and the most there ever were; for the memory report. */
+/* Bytes now held and the most there ever were: by lp_alloc, and as workspace that ops borrow, which
+ * grows with their sizes and is kept; for the memory report. */
 LP_API lp_status lp_memory(lp_ctx *ctx, uint64_t *now_bytes, uint64_t *peak_bytes);
 
 /* Host memory to device, device to host, device to device (must not overlap), all of `bytes`. */

@@ -26,7 +26,7 @@ export interface Context extends Kernels, Disposable {
   alloc(bytes: number): Deno.PointerObject;
   /** Frees what alloc() gave; null is nothing. */
   free(ptr: Pointer): void;
-  /** Bytes allocated now, and the most there ever were. */
+  /** Bytes held now and the most there ever were, workspace of ops included. */
   memory(): { nowBytes: number; peakBytes: number };
   /** Copies all of `values` to device memory; it must live until the stream is synchronized. */
   upload(ptr: Pointer, values: ArrayBufferView<ArrayBuffer>): void;
@@ -57,11 +57,14 @@ export interface Context extends Kernels, Disposable {
   createComm(options: { rank: number; size: number; host: string; timeoutMs: number }): Comm;
 }
 
+/** In place of the number of a device: ops only count the workspace they would borrow. */
+export const MEASURE: number = -1;
+
 /**
  * Opens a device.
  *
  * @param options.backend Which library
- * @param options.device Number of the device; 0 on CPU
+ * @param options.device Number of the device, 0 on CPU; or MEASURE
  * @param options.threads Worker threads of CPU ops, 0 for all usable cores
  * @throws {NativeError} If the library cannot be opened or there is no such device
  */

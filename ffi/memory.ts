@@ -10,6 +10,9 @@ export function offset(ptr: Deno.PointerValue, bytes: number): Deno.PointerValue
   return Deno.UnsafePointer.offset(ptr, bytes);
 }
 
+/** An address with nothing behind it, for ops that only are measured: beyond what a process has. */
+export const NOWHERE: Deno.PointerObject = Deno.UnsafePointer.create(1n << 62n)!;
+
 /** The address as a number, to compare it with others; 0 for null. */
 export function addressOf(ptr: Deno.PointerValue): bigint {
   return Deno.UnsafePointer.value(ptr);

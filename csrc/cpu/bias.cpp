@@ -8,7 +8,7 @@ using namespace lp;
 
 lp_status lp_bias_backward(lp_ctx *ctx, const void *dy, float *db, int32_t N, int32_t F,
                            lp_dtype dtype) {
-  return guard(ctx, "bias_backward", [&] {
+  return guard_measured(ctx, "bias_backward", [&] {
     with_type(dtype, [&](auto type) {
       using T = decltype(type);
       check_bias(N, F);

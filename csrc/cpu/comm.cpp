@@ -128,7 +128,8 @@ extern "C" {
 
 lp_status lp_comm_create(lp_ctx *ctx, int32_t rank, int32_t size, const char *host,
                          int32_t timeout_ms, lp_comm **out) {
-  return guard(ctx, "comm_create", [&] {
+  return guard_measured(ctx, "comm_create", [&] {
+    ctx->held.require_device("communicators");
     LP_CHECK_POINTERS(out);
     *out = nullptr;
     LP_CHECK(size >= 1, "size must be >= 1, found %d", size);

@@ -52,6 +52,7 @@ const char *variant() {
 } // namespace lp
 
 using lp::guard;
+using lp::guard_measured;
 
 int32_t lp_abi_version(void) { return LP_ABI_VERSION; }
 
@@ -75,9 +76,10 @@ lp_status lp_describe(char *text, size_t capacity) {
 lp_status lp_ctx_create(int32_t device, int32_t threads, lp_ctx **out) {
   return lp::attempt(lp::contextless_error, "ctx_create", [&] {
     LP_CHECK_POINTERS(out);
-    LP_CHECK(device == 0, "device must be 0 on the CPU backend, found %d", device);
+    LP_CHECK(device == 0 || device == LP_MEASURE,
+             "device must be 0 on the CPU backend, or LP_MEASURE, found %d", device);
     LP_CHECK(threads >= 0, "threads must be >= 0, found %d", threads);
-    auto ctx = std::make_unique<lp_ctx>();
+    auto ctx = std::make_unique<lp_ctx>(device == LP_MEASURE);
     ctx->threads = threads ? threads : lp::usable_cores();
     *out = ctx.release();
   });
@@ -85,7 +87,8 @@ lp_status lp_ctx_create(int32_t device, int32_t threads, lp_ctx **out) {
 
 lp_status lp_ctx_destroy(lp_ctx *ctx) {
   if (ctx == nullptr) return LP_EINVAL;
-  for (const auto &[ptr, bytes] : ctx->allocations) lp::release(ptr, bytes);
+  if (!ctx->held.only_measures)
+    for (const auto &[ptr, bytes] : ctx->allocations) lp::release(ptr, bytes);
   delete ctx;
   return LP_OK;
 }
@@ -105,7 +108,8 @@ lp_status lp_synchronize(lp_ctx *ctx) {
 }
 
 lp_status lp_event_create(lp_ctx *ctx, lp_event **out) {
-  return guard(ctx, "event_create", [&] {
+  return guard_measured(ctx, "event_create", [&] {
+    ctx->held.require_device("events");
     LP_CHECK_POINTERS(out);
     *out = new lp_event;
   });

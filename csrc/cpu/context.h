@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "common/guard.h"
+#include "common/held_memory.h"
 #include "common/row_blocks.h"
 
 namespace lp {
@@ -17,15 +18,18 @@ namespace lp {
 // Memory that an op borrows while it runs. Grows and is kept: ops are called again and again.
 class Workspace {
 public:
+  explicit Workspace(Held &held) : held_(held) {}
   // At least `bytes` bytes, 64-byte aligned, contents undefined; the earlier pointer is void.
+  // Throws Measured where the context only measures.
   void *get(size_t bytes);
-  size_t bytes() const { return bytes_; }
-  Workspace() = default;
+  // Counts as if get() were called.
+  void measure(size_t bytes);
   Workspace(const Workspace &) = delete;
   Workspace &operator=(const Workspace &) = delete;
   ~Workspace();
 
 private:
+  Held &held_;
   void *data_ = nullptr;
   size_t bytes_ = 0;
 };
@@ -43,12 +47,15 @@ void release(void *ptr, size_t bytes);
 } // namespace lp
 
 struct lp_ctx {
+  explicit lp_ctx(bool only_measures) : held(only_measures) {}
+
   int threads = 1;
+  lp::Held held;
 
   // Workspace of the op itself, and those of a product that an op calls on the way.
-  lp::Workspace op_workspace;
-  lp::Workspace gemm_workspace;
-  lp::Workspace scratchpad; // what oneDNN asks for
+  lp::Workspace op_workspace{held};
+  lp::Workspace gemm_workspace{held};
+  lp::Workspace scratchpad{held}; // what oneDNN asks for
   template <class T> T *workspace(size_t count) {
     return static_cast<T *>(op_workspace.get(count * sizeof(T)));
   }
@@ -56,20 +63,25 @@ struct lp_ctx {
   std::unique_ptr<lp::Gemm, lp::CloseGemm> gemm;
 
   std::unordered_map<void *, size_t> allocations; // address -> bytes
-  uint64_t now_bytes = 0;
-  uint64_t peak_bytes = 0;
 
   lp::ErrorText error;
 };
 
 namespace lp {
 
-// Runs an op of ctx.
-template <class Run> lp_status guard(lp_ctx *ctx, const char *what, Run &&run) noexcept {
+// Runs an op of ctx that borrows workspace, or a call that every context answers.
+template <class Run> lp_status guard_measured(lp_ctx *ctx, const char *what, Run &&run) noexcept {
   return attempt(ctx != nullptr ? ctx->error : contextless_error, what, [&] {
     if (ctx == nullptr) fail(LP_EINVAL, "ctx must not be null");
     omp_set_num_threads(ctx->threads); // per calling thread, so for each call
-    run();
+    run_measured(run);
+  });
+}
+
+// Runs an op of ctx; where ctx only measures there is nothing to do.
+template <class Run> lp_status guard(lp_ctx *ctx, const char *what, Run &&run) noexcept {
+  return guard_measured(ctx, what, [&] {
+    if (!ctx->held.only_measures) run();
   });
 }
 

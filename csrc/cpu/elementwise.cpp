@@ -164,16 +164,15 @@ lp_status lp_dropout(lp_ctx *ctx, const void *x, void *y, size_t n, float p, uin
 }
 
 lp_status lp_sum_squares(lp_ctx *ctx, const void *x, double *out, size_t n, lp_dtype dtype) {
-  return guard(ctx, "sum_squares", [&] {
+  return guard_measured(ctx, "sum_squares", [&] {
     with_type(dtype, [&](auto type) {
       using T = decltype(type);
       LP_CHECK_POINTERS(out);
-      *out = 0;
-      if (n == 0) return;
-      LP_CHECK_POINTERS(x);
+      if (n > 0) LP_CHECK_POINTERS(x);
       constexpr size_t kBlock = 65536; // the order of the sum: within blocks, then over them
       const long blocks = (long)((n + kBlock - 1) / kBlock);
       double *sums = ctx->workspace<double>((size_t)blocks);
+      *out = 0;
 #pragma omp parallel for schedule(static) if (blocks > 1)
       for (long i = 0; i < blocks; i++) {
         const size_t begin = (size_t)i * kBlock;

@@ -119,6 +119,10 @@ bool multiply_by_brgemm(lp_ctx *ctx, const Product &product, const void *A, cons
                         const void *bias) {
   Primitive *primitive = find(ctx, product);
   if (primitive == nullptr) return false;
+  if (ctx->held.only_measures) {
+    ctx->scratchpad.measure(primitive->scratchpad_bytes);
+    return true;
+  }
   primitive->a.set_data_handle(const_cast<void *>(A));
   primitive->b.set_data_handle(const_cast<void *>(B));
   primitive->c.set_data_handle(C);
@@ -162,13 +166,17 @@ bool multiply_transposed(lp_ctx *ctx, const Product &p, const void *A, const voi
   constexpr int kMostRows = 512; // of a panel, which should stay in the caches
   const size_t in_bytes = bytes_of(p.in_dtype), out_bytes = bytes_of(p.out_dtype);
   const int most = std::min(p.rows, kMostRows);
+  Product panel = p;
+  panel.trans_a = 0;
+  panel.lda = p.inner;
+  for (const int rows : {p.rows % most, most}) { // of the last panel, and of the others
+    panel.rows = rows;
+    if (rows > 0 && find(ctx, panel) == nullptr) return false; // before any has been added to C
+  }
+  if (ctx->held.only_measures) multiply_by_brgemm(ctx, panel, A, B, C, bias);
   void *memory = ctx->gemm_workspace.get((size_t)most * p.inner * in_bytes);
   for (int row = 0; row < p.rows; row += most) {
-    Product panel = p;
-    panel.trans_a = 0;
     panel.rows = std::min(most, p.rows - row);
-    panel.lda = p.inner;
-    if (find(ctx, panel) == nullptr) return false; // the first one tells, before it is copied
     if (in_bytes == 4)
       transpose_panel(static_cast<const uint32_t *>(A) + row, p, panel.rows,
                       static_cast<uint32_t *>(memory));
@@ -182,7 +190,8 @@ bool multiply_transposed(lp_ctx *ctx, const Product &p, const void *A, const voi
 }
 
 // C = beta C, what is left of a product of nothing.
-void scale_only(const Product &p, void *C) {
+void scale_only(lp_ctx *ctx, const Product &p, void *C) {
+  if (ctx->held.only_measures) return;
   with_type(p.out_dtype, [&](auto type) {
     using T = decltype(type);
     for (int64_t i = 0; i < p.batch; i++)
@@ -197,7 +206,7 @@ void scale_only(const Product &p, void *C) {
 
 void multiply(lp_ctx *ctx, const Product &product, const void *A, const void *B, void *C,
               const void *bias) {
-  if (multiply_few_rows(product, A, B, C, bias)) return;
+  if (!ctx->held.only_measures && multiply_few_rows(product, A, B, C, bias)) return;
   if (product.trans_a && !fills_many_threads(product)
           ? multiply_transposed(ctx, product, A, B, C, bias)
           : multiply_by_brgemm(ctx, product, A, B, C, bias))
@@ -213,14 +222,14 @@ lp_status lp_gemm(lp_ctx *ctx, const void *A, const void *B, void *C, int32_t ro
                   int32_t inner, int32_t lda, int32_t ldb, int32_t ldc, int32_t trans_a,
                   int32_t trans_b, int32_t batch, size_t batch_a, size_t batch_b, size_t batch_c,
                   float alpha, float beta, lp_dtype in_dtype, lp_dtype out_dtype) {
-  return guard(ctx, "gemm", [&] {
+  return guard_measured(ctx, "gemm", [&] {
     Product product{rows,    cols,    inner,     lda,      ldb,       ldc,   trans_a,
                     trans_b, batch,   in_dtype,  out_dtype, alpha,    beta,  0,
                     batch_a, batch_b, batch_c};
     check(product);
     if (rows == 0 || cols == 0 || batch == 0) return;
     LP_CHECK_POINTERS(C);
-    if (inner == 0 || alpha == 0) return scale_only(product, C);
+    if (inner == 0 || alpha == 0) return scale_only(ctx, product, C);
     LP_CHECK_POINTERS(A, B);
     if (batch == 1) product.batch_a = product.batch_b = product.batch_c = 0;
     multiply(ctx, product, A, B, C);
@@ -229,7 +238,7 @@ lp_status lp_gemm(lp_ctx *ctx, const void *A, const void *B, void *C, int32_t ro
 
 lp_status lp_linear_forward(lp_ctx *ctx, const void *x, const void *w, const void *b, void *y,
                             int32_t N, int32_t D, int32_t F, lp_dtype dtype) {
-  return guard(ctx, "linear_forward", [&] {
+  return guard_measured(ctx, "linear_forward", [&] {
     const Product product = linear_product(N, D, F, dtype, b != nullptr);
     if (N == 0 || F == 0) return;
     LP_CHECK_POINTERS(x, w, y);

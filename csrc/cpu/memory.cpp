@@ -84,13 +84,25 @@ void release(void *ptr, size_t bytes) {
 }
 
 void *Workspace::get(size_t bytes) {
+  if (held_.only_measures) {
+    measure(bytes);
+    throw Measured();
+  }
   if (bytes <= bytes_) return data_;
   if (data_ != nullptr) release(data_, bytes_);
+  held_.remove(bytes_);
   data_ = nullptr;
   bytes_ = 0;
   data_ = allocate(bytes, omp_get_max_threads());
   bytes_ = bytes;
+  held_.add(bytes_);
   return data_;
+}
+
+void Workspace::measure(size_t bytes) {
+  if (bytes <= bytes_) return;
+  held_.remove(bytes_);
+  held_.add(bytes_ = bytes);
 }
 
 Workspace::~Workspace() {
@@ -100,35 +112,35 @@ Workspace::~Workspace() {
 } // namespace lp
 
 using lp::guard;
+using lp::guard_measured;
 
 lp_status lp_alloc(lp_ctx *ctx, size_t bytes, void **out) {
-  return guard(ctx, "alloc", [&] {
+  return guard_measured(ctx, "alloc", [&] {
     LP_CHECK_POINTERS(out);
     const size_t used = std::max<size_t>(bytes, 1); // every block has an address of its own
-    void *ptr = lp::allocate(used, ctx->threads);
+    void *ptr = ctx->held.only_measures ? ctx->held.next_address(used) : lp::allocate(used, ctx->threads);
     ctx->allocations.emplace(ptr, used);
-    ctx->now_bytes += used;
-    ctx->peak_bytes = std::max(ctx->peak_bytes, ctx->now_bytes);
+    ctx->held.add(used);
     *out = ptr;
   });
 }
 
 lp_status lp_free(lp_ctx *ctx, void *ptr) {
-  return guard(ctx, "free", [&] {
+  return guard_measured(ctx, "free", [&] {
     if (ptr == nullptr) return;
     const auto found = ctx->allocations.find(ptr);
     LP_CHECK(found != ctx->allocations.end(), "ptr must come from lp_alloc of this context");
-    lp::release(ptr, found->second);
-    ctx->now_bytes -= found->second;
+    if (!ctx->held.only_measures) lp::release(ptr, found->second);
+    ctx->held.remove(found->second);
     ctx->allocations.erase(found);
   });
 }
 
 lp_status lp_memory(lp_ctx *ctx, uint64_t *now_bytes, uint64_t *peak_bytes) {
-  return guard(ctx, "memory", [&] {
+  return guard_measured(ctx, "memory", [&] {
     LP_CHECK_POINTERS(now_bytes, peak_bytes);
-    *now_bytes = ctx->now_bytes;
-    *peak_bytes = ctx->peak_bytes;
+    *now_bytes = ctx->held.now_bytes;
+    *peak_bytes = ctx->held.peak_bytes;
   });
 }
 

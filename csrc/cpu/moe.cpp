@@ -199,21 +199,25 @@ lp_status lp_moe_combine_backward(lp_ctx *ctx, const void *dy, const void *x, co
 lp_status lp_moe_gemm(lp_ctx *ctx, const void *A, const void *B, void *C, const int32_t *offset,
                       int32_t R, int32_t cols, int32_t inner, int32_t E, int32_t trans_b,
                       lp_dtype dtype) {
-  return guard(ctx, "moe_gemm", [&] {
+  return guard_measured(ctx, "moe_gemm", [&] {
     check_moe_product(R, cols, inner, E);
     LP_CHECK(trans_b == 0 || trans_b == 1, "trans_b must be 0 or 1, found %d", trans_b);
     const size_t bytes = bytes_of(dtype);
     if (R == 0 || cols == 0) return;
     LP_CHECK(inner >= 1, "inner must be >= 1, found %d", inner);
     LP_CHECK_POINTERS(A, B, C, offset);
+    const auto product = [&](int32_t rows) {
+      return Product{rows, cols, inner, inner, trans_b ? inner : cols, cols, 0, trans_b, 1,
+                     dtype, dtype, 1, 0, 0, 0, 0, 0};
+    };
+    if (ctx->held.only_measures) return multiply(ctx, product(R), A, B, C); // all rows to one expert
     check_offset(offset, R, E);
     for (int32_t e = 0; e < E; e++) {
       const size_t first = (size_t)offset[e];
       const int32_t rows = offset[e + 1] - offset[e];
       if (rows == 0) continue;
-      const Product product{rows, cols, inner, inner, trans_b ? inner : cols, cols, 0, trans_b, 1,
-                            dtype, dtype, 1, 0, 0, 0, 0, 0};
-      multiply(ctx, product, at(A, first * inner, bytes), at(B, (size_t)e * cols * inner, bytes),
+      multiply(ctx, product(rows), at(A, first * inner, bytes),
+               at(B, (size_t)e * cols * inner, bytes),
                const_cast<void *>(at(C, first * cols, bytes)));
     }
   });
@@ -222,19 +226,21 @@ lp_status lp_moe_gemm(lp_ctx *ctx, const void *A, const void *B, void *C, const 
 lp_status lp_moe_gemm_weight(lp_ctx *ctx, const void *A, const void *B, float *C,
                              const int32_t *offset, int32_t R, int32_t rows, int32_t cols,
                              int32_t E, lp_dtype dtype) {
-  return guard(ctx, "moe_gemm_weight", [&] {
+  return guard_measured(ctx, "moe_gemm_weight", [&] {
     check_moe_product(R, rows, cols, E);
     const size_t bytes = bytes_of(dtype);
     if (R == 0 || rows == 0 || cols == 0) return;
     LP_CHECK_POINTERS(A, B, C, offset);
+    const auto product = [&](int32_t count) {
+      return Product{rows, cols, count, rows, cols, cols, 1, 0, 1, dtype, LP_F32, 1, 1, 0, 0, 0, 0};
+    };
+    if (ctx->held.only_measures) return multiply(ctx, product(R), A, B, C); // all rows to one expert
     check_offset(offset, R, E);
     for (int32_t e = 0; e < E; e++) {
       const size_t first = (size_t)offset[e];
       const int32_t count = offset[e + 1] - offset[e];
       if (count == 0) continue;
-      const Product product{rows, cols, count, rows, cols, cols, 1, 0, 1,
-                            dtype, LP_F32, 1, 1, 0, 0, 0, 0};
-      multiply(ctx, product, at(A, first * rows, bytes), at(B, first * cols, bytes),
+      multiply(ctx, product(count), at(A, first * rows, bytes), at(B, first * cols, bytes),
                C + (size_t)e * rows * cols);
     }
   });

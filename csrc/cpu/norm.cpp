@@ -139,7 +139,7 @@ lp_status lp_rms_norm_forward(lp_ctx *ctx, const void *x, const void *residual, 
 lp_status lp_rms_norm_backward(lp_ctx *ctx, const void *dy, const void *x, const void *w,
                                const float *r, const void *dx_before, void *dx, float *dw,
                                int32_t N, int32_t D, lp_dtype dtype) {
-  return guard(ctx, "rms_norm_backward", [&] {
+  return guard_measured(ctx, "rms_norm_backward", [&] {
     with_type(dtype, [&](auto type) {
       using T = decltype(type);
       check_norm(N, D, 1);
@@ -179,7 +179,7 @@ lp_status lp_layer_norm_backward(lp_ctx *ctx, const void *dy, const void *x, con
                                  const float *mean, const float *r, const void *dx_before,
                                  void *dx, float *dw, float *db, int32_t N, int32_t D,
                                  lp_dtype dtype) {
-  return guard(ctx, "layer_norm_backward", [&] {
+  return guard_measured(ctx, "layer_norm_backward", [&] {
     with_type(dtype, [&](auto type) {
       using T = decltype(type);
       check_norm(N, D, 1);

@@ -69,7 +69,7 @@ using namespace lp;
 
 lp_status lp_sample(lp_ctx *ctx, const float *x, const double *u, int32_t *token, int32_t N,
                     int32_t V, float temperature, int32_t top_k, float top_p) {
-  return guard(ctx, "sample", [&] {
+  return guard_measured(ctx, "sample", [&] {
     check_sample(N, V, temperature, top_k, top_p);
     if (N == 0 || V == 0) return;
     LP_CHECK_POINTERS(x, token);

@@ -75,7 +75,7 @@ lp_status lp_attention_forward(lp_ctx *ctx, const void *q, const void *k, const 
                                int32_t G, int32_t K, int32_t q_stride, int32_t kv_stride,
                                size_t kv_batch, int32_t o_stride, float scale, float dropout,
                                uint64_t seed, int32_t algorithm, lp_dtype dtype) {
-  return guard(ctx, "attention_forward", [&] {
+  return guard_measured(ctx, "attention_forward", [&] {
     const Attention a{begin,     end,      slope,    B,     Tq,      Tk,   H, G, K, q_stride,
                       kv_stride, o_stride, kv_batch, scale, dropout, seed, G > 0 ? H / G : 0};
     check(a, algorithm);
@@ -99,7 +99,7 @@ lp_status lp_attention_backward(lp_ctx *ctx, const void *d_o, const void *q, con
                                 int32_t dq_stride, int32_t dkv_stride, size_t dkv_batch,
                                 float scale, float dropout, uint64_t seed, int32_t algorithm,
                                 lp_dtype dtype) {
-  return guard(ctx, "attention_backward", [&] {
+  return guard_measured(ctx, "attention_backward", [&] {
     const Attention a{begin,     end,      slope,    B,     Tq,      Tk,   H, G, K, q_stride,
                       kv_stride, o_stride, kv_batch, scale, dropout, seed, G > 0 ? H / G : 0};
     const AttentionGradients strides{dq_stride, dkv_stride, dkv_batch};

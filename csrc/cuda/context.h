@@ -19,6 +19,7 @@
 
 #include "common/dtype.h"
 #include "common/guard.h"
+#include "common/held_memory.h"
 #include "cuda/fault.h"
 #include "cuda/gpu.h"
 
@@ -28,7 +29,7 @@ namespace lp {
 class Workspace {
 public:
   // At least `bytes` bytes, 256-byte aligned, contents undefined; the earlier pointer is void for
-  // work that is enqueued from now on.
+  // work that is enqueued from now on. Throws Measured where ctx only measures.
   void *get(lp_ctx *ctx, size_t bytes);
   void free(lp_ctx *ctx, cudaStream_t stream);
 
@@ -55,7 +56,10 @@ struct CloseGemm {
 } // namespace lp
 
 struct lp_ctx {
+  explicit lp_ctx(bool only_measures) : held(only_measures) {}
+
   static constexpr int kStreams = 3; // compute, communication, copies
+  lp::Held held;
   int device = 0;
   int sm = 0; // compute capability times 10
   // Whether kernels may use the tile instructions of cuda/gpu.h.
@@ -77,8 +81,6 @@ struct lp_ctx {
 
   std::unordered_map<void *, size_t> allocations; // address -> bytes
   cudaEvent_t order = nullptr;                    // between streams, for memory that changes hands
-  uint64_t now_bytes = 0;
-  uint64_t peak_bytes = 0;
   std::vector<lp_comm *> comms; // those that a wait of the host watches
 
   lp::ErrorText error;
@@ -101,19 +103,28 @@ void release(lp_ctx *ctx, void *ptr, cudaStream_t stream);
 // depend on has failed. cuda/comm.cu
 void finish(lp_ctx *ctx, cudaStream_t stream);
 
-// Runs an op of ctx, on its device: calls may come from any thread.
-template <class Run> lp_status guard(lp_ctx *ctx, const char *what, Run &&run) noexcept {
+// Runs an op of ctx that borrows workspace, or a call that every context answers, on its device:
+// calls may come from any thread.
+template <class Run> lp_status guard_measured(lp_ctx *ctx, const char *what, Run &&run) noexcept {
   return attempt(ctx != nullptr ? ctx->error : contextless_error, what, [&] {
     if (ctx == nullptr) fail(LP_EINVAL, "ctx must not be null");
+    if (ctx->held.only_measures) return run_measured(run);
     check(cudaSetDevice(ctx->device), "cudaSetDevice");
     run();
+  });
+}
+
+// Runs an op of ctx; where ctx only measures there is nothing to do.
+template <class Run> lp_status guard(lp_ctx *ctx, const char *what, Run &&run) noexcept {
+  return guard_measured(ctx, what, [&] {
+    if (!ctx->held.only_measures) run();
   });
 }
 
 // Launches a kernel on the current stream; nothing for an empty grid.
 template <class... P> void launch(lp_ctx *ctx, const char *name, void (*kernel)(P...), dim3 grid,
                                   dim3 block, size_t shared, typename Same<P>::type... arguments) {
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || ctx->held.only_measures) return;
   check(gpu_launch(name, kernel, grid, block, shared, ctx->stream(), arguments...), name);
 }
 

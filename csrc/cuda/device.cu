@@ -104,6 +104,7 @@ void open(lp_ctx *ctx) {
 
 // Frees what it can: the device may be lost.
 void close(lp_ctx *ctx) {
+  if (ctx->held.only_measures) return delete ctx;
   const auto free_memory = [&] {
     for (const auto &[ptr, bytes] : ctx->allocations) release(ctx, ptr, ctx->streams[0]);
     for (int i = 0; i < lp_ctx::kStreams; i++) {
@@ -195,13 +196,19 @@ lp_status lp_ctx_create(int32_t device, int32_t threads, lp_ctx **out) {
     int count = 0;
     const std::string no_devices = why_no_devices(&count);
     if (!no_devices.empty()) fail(LP_EDEVICE, "%s", no_devices.c_str());
+    const bool only_measures = device == LP_MEASURE;
+    if (only_measures) device = 0;
     LP_CHECK(device >= 0 && device < count, "device must be in [0, %d), found %d", count, device);
     const std::string unsupported = why_unsupported(device);
     if (!unsupported.empty()) fail(LP_EUNSUPPORTED, "device %d, %s", device, unsupported.c_str());
-    check(cudaSetDevice(device), "cudaSetDevice");
-    auto *ctx = new lp_ctx;
+    if (!only_measures) check(cudaSetDevice(device), "cudaSetDevice");
+    auto *ctx = new lp_ctx(only_measures);
     ctx->device = device;
     ctx->sm = compute_capability(device);
+    if (only_measures) {
+      *out = ctx;
+      return;
+    }
     try {
       open(ctx);
     } catch (...) {
@@ -214,7 +221,7 @@ lp_status lp_ctx_create(int32_t device, int32_t threads, lp_ctx **out) {
 
 lp_status lp_ctx_destroy(lp_ctx *ctx) {
   if (ctx == nullptr) return LP_EINVAL;
-  cudaSetDevice(ctx->device);
+  if (!ctx->held.only_measures) cudaSetDevice(ctx->device);
   close(ctx);
   return LP_OK;
 }
@@ -241,7 +248,8 @@ lp_status lp_synchronize(lp_ctx *ctx) {
 }
 
 lp_status lp_event_create(lp_ctx *ctx, lp_event **out) {
-  return guard(ctx, "event_create", [&] {
+  return guard_measured(ctx, "event_create", [&] {
+    ctx->held.require_device("events");
     LP_CHECK_POINTERS(out);
     auto event = std::make_unique<lp_event>();
     check(cudaEventCreateWithFlags(&event->event, cudaEventDefault), "cudaEventCreateWithFlags");

@@ -185,7 +185,7 @@ lp_status lp_random_normal(lp_ctx *ctx, void *x, size_t n, uint64_t seed, uint64
 }
 
 lp_status lp_sum_squares(lp_ctx *ctx, const void *x, double *out, size_t n, lp_dtype dtype) {
-  return guard(ctx, "sum_squares", [&] {
+  return guard_measured(ctx, "sum_squares", [&] {
     with_type(dtype, [&](auto type) {
       using T = decltype(type);
       LP_CHECK_POINTERS(out);

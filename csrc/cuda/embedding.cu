@@ -92,7 +92,7 @@ lp_status lp_embedding_forward(lp_ctx *ctx, const int32_t *id, const void *w, vo
 lp_status lp_embedding_backward(lp_ctx *ctx, const int32_t *id, const void *dy, float *dw,
                                 int32_t N, int32_t D, int32_t V, int32_t padding_id,
                                 lp_dtype dtype) {
-  return guard(ctx, "embedding_backward", [&] {
+  return guard_measured(ctx, "embedding_backward", [&] {
     check_embedding(N, D, V);
     with_type(dtype, [&](auto type) {
       using T = decltype(type);

@@ -189,6 +189,7 @@ bool multiply_by_cublaslt(lp_ctx *ctx, const Product &product, const void *A, co
 
 void multiply(lp_ctx *ctx, const Product &product, const void *A, const void *B, void *C,
               const void *bias) {
+  if (ctx->held.only_measures) ctx->gemm_workspaces[ctx->selected].get(ctx, kWorkspaceBytes);
   if (multiply_by_cublaslt(ctx, product, A, B, C, bias)) return;
   multiply_by_kernel(ctx, product, A, B, C, bias);
 }
@@ -201,7 +202,7 @@ lp_status lp_gemm(lp_ctx *ctx, const void *A, const void *B, void *C, int32_t ro
                   int32_t inner, int32_t lda, int32_t ldb, int32_t ldc, int32_t trans_a,
                   int32_t trans_b, int32_t batch, size_t batch_a, size_t batch_b, size_t batch_c,
                   float alpha, float beta, lp_dtype in_dtype, lp_dtype out_dtype) {
-  return guard(ctx, "gemm", [&] {
+  return guard_measured(ctx, "gemm", [&] {
     Product product{rows,     cols,      inner, lda,  ldb, ldc,     trans_a, trans_b, batch,
                     in_dtype, out_dtype, alpha, beta, 0,   batch_a, batch_b, batch_c};
     check(product);
@@ -220,7 +221,7 @@ lp_status lp_gemm(lp_ctx *ctx, const void *A, const void *B, void *C, int32_t ro
 
 lp_status lp_linear_forward(lp_ctx *ctx, const void *x, const void *w, const void *b, void *y,
                             int32_t N, int32_t D, int32_t F, lp_dtype dtype) {
-  return guard(ctx, "linear_forward", [&] {
+  return guard_measured(ctx, "linear_forward", [&] {
     const Product product = linear_product(N, D, F, dtype, b != nullptr);
     check_type(ctx, dtype);
     if (N == 0 || F == 0) return;

@@ -54,15 +54,19 @@ void release(lp_ctx *ctx, void *ptr, cudaStream_t stream) {
 }
 
 void *Workspace::get(lp_ctx *ctx, size_t bytes) {
-  if (bytes <= bytes_) return data_;
-  free(ctx, ctx->stream());
-  data_ = allocate(ctx, bytes, ctx->stream());
-  bytes_ = bytes;
+  const bool only_measures = ctx->held.only_measures;
+  if (bytes > bytes_) {
+    free(ctx, ctx->stream());
+    if (!only_measures) data_ = allocate(ctx, bytes, ctx->stream());
+    ctx->held.add(bytes_ = bytes);
+  }
+  if (only_measures) throw Measured();
   return data_;
 }
 
 void Workspace::free(lp_ctx *ctx, cudaStream_t stream) {
   release(ctx, data_, stream);
+  ctx->held.remove(bytes_);
   data_ = nullptr;
   bytes_ = 0;
 }
@@ -72,36 +76,42 @@ void Workspace::free(lp_ctx *ctx, cudaStream_t stream) {
 using namespace lp;
 
 lp_status lp_alloc(lp_ctx *ctx, size_t bytes, void **out) {
-  return guard(ctx, "alloc", [&] {
+  return guard_measured(ctx, "alloc", [&] {
     LP_CHECK_POINTERS(out);
     const size_t used = std::max<size_t>(bytes, 1); // every block has an address of its own
-    void *ptr = allocate(ctx, used, ctx->streams[0]);
-    // Every stream may use it from now on
-    for (int i = 1; i < lp_ctx::kStreams; i++) order(ctx, ctx->streams[0], ctx->streams[i]);
+    void *ptr = nullptr;
+    if (ctx->held.only_measures) {
+      ptr = ctx->held.next_address(used);
+    } else {
+      ptr = allocate(ctx, used, ctx->streams[0]);
+      // Every stream may use it from now on
+      for (int i = 1; i < lp_ctx::kStreams; i++) order(ctx, ctx->streams[0], ctx->streams[i]);
+    }
     ctx->allocations.emplace(ptr, used);
-    ctx->now_bytes += used;
-    ctx->peak_bytes = std::max(ctx->peak_bytes, ctx->now_bytes);
+    ctx->held.add(used);
     *out = ptr;
   });
 }
 
 lp_status lp_free(lp_ctx *ctx, void *ptr) {
-  return guard(ctx, "free", [&] {
+  return guard_measured(ctx, "free", [&] {
     if (ptr == nullptr) return;
     const auto found = ctx->allocations.find(ptr);
     LP_CHECK(found != ctx->allocations.end(), "ptr must come from lp_alloc of this context");
-    for (int i = 1; i < lp_ctx::kStreams; i++) order(ctx, ctx->streams[i], ctx->streams[0]);
-    release(ctx, ptr, ctx->streams[0]);
-    ctx->now_bytes -= found->second;
+    if (!ctx->held.only_measures) {
+      for (int i = 1; i < lp_ctx::kStreams; i++) order(ctx, ctx->streams[i], ctx->streams[0]);
+      release(ctx, ptr, ctx->streams[0]);
+    }
+    ctx->held.remove(found->second);
     ctx->allocations.erase(found);
   });
 }
 
 lp_status lp_memory(lp_ctx *ctx, uint64_t *now_bytes, uint64_t *peak_bytes) {
-  return guard(ctx, "memory", [&] {
+  return guard_measured(ctx, "memory", [&] {
     LP_CHECK_POINTERS(now_bytes, peak_bytes);
-    *now_bytes = ctx->now_bytes;
-    *peak_bytes = ctx->peak_bytes;
+    *now_bytes = ctx->held.now_bytes;
+    *peak_bytes = ctx->held.peak_bytes;
   });
 }
 

@@ -230,7 +230,7 @@ lp_status lp_moe_route_backward(lp_ctx *ctx, const float *dweight, const float *
 
 lp_status lp_moe_sort(lp_ctx *ctx, const int32_t *expert, int32_t *offset, int32_t *slot, int32_t N,
                       int32_t E, int32_t top) {
-  return guard(ctx, "moe_sort", [&] {
+  return guard_measured(ctx, "moe_sort", [&] {
     check_moe_route(N, E, top);
     if (N == 0) return;
     LP_CHECK_POINTERS(expert, offset, slot);

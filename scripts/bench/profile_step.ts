@@ -50,7 +50,7 @@ export function profileStep(configPath: string, dtype: FloatType): void {
   ]);
   const model = describeConfigured(config);
   const spec = stageSpec(config, model, [model.layers.length], 0);
-  const memory = planRank(config, spec, 0);
+  const memory = planRank(config, spec, 0, { backend: "cpu", threads: config.threads });
   const rows = new Map<string, Row>();
   using device = Device.open({ observe: (kernels) => timed(kernels, rows) });
   const stage = new Stage(device, spec, memory);

@@ -13,7 +13,7 @@ export interface MemoryRow {
   optimizer: number;
   /** Activations of all micro-batches in flight. */
   activations: number;
-  /** Temporaries and communication buffers. */
+  /** Temporaries, and what the ops of the backend borrow while they run. */
   workspace: number;
 }
 

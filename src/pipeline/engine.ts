@@ -8,7 +8,7 @@ import {
   LayerWeights,
   type ModelDescription,
 } from "../models/model.ts";
-import { Arena, Pool, type Region, UNBOUNDED } from "../tensor/arena.ts";
+import { Arena, Pool, type Region } from "../tensor/arena.ts";
 import type { Device } from "../tensor/device.ts";
 import type { FloatType } from "../tensor/dtype.ts";
 import type { Dropout } from "../tensor/ops/dropout.ts";
@@ -118,7 +118,7 @@ export class Stage {
   /**
    * Allocates a stage.
    *
-   * @param memory Sizes that a run on the dry device found; undefined while planning
+   * @param memory Sizes that a run on a device that counts found; undefined there
    */
   constructor(device: Device, spec: StageSpec, memory?: StageMemory) {
     const { model, from, to, dtype, B, S, M, slots } = spec;
@@ -131,7 +131,7 @@ export class Stage {
     this.store = new ParameterStore(device, layers, { dtype, train: true });
     this.#forward = model.forward(device, S);
     const region = (bytes: number | undefined): Region =>
-      bytes === undefined ? UNBOUNDED : device.region(bytes);
+      bytes === undefined ? device.unbounded() : device.region(bytes);
     this.#arenas = Array.from(
       { length: slots },
       () => new Arena(region(memory && memory.activations / slots)),

@@ -2,9 +2,9 @@
 import type { Kernels } from "../../ffi/kernels.ts";
 import { dryKernels } from "../../ffi/kernels.ts";
 import type { Backend } from "../../ffi/library.ts";
-import { type Context, openContext, PRODUCTS } from "../../ffi/context.ts";
-import { offset } from "../../ffi/memory.ts";
-import type { Region } from "./arena.ts";
+import { type Context, MEASURE, openContext, PRODUCTS } from "../../ffi/context.ts";
+import { NOWHERE, offset } from "../../ffi/memory.ts";
+import { type Region, UNBOUNDED } from "./arena.ts";
 import type { DType } from "./dtype.ts";
 import { BYTES_PER_ELEMENT } from "./dtype.ts";
 import { Tensor } from "./tensor.ts";
@@ -64,9 +64,23 @@ export class Device implements Disposable {
     return new Device(observe(context), context, options.attention);
   }
 
-  /** The device that only counts. */
+  /** The device that only counts what is allocated. */
   static dry(): Device {
     return new Device(dryKernels());
+  }
+
+  /**
+   * A device that only counts, too, and asks a backend which workspace its ops borrow.
+   *
+   * @throws {NativeError} If the library cannot be had
+   */
+  static measuring(options: Pick<DeviceOptions, "backend" | "threads" | "attention">): Device {
+    return Device.open({ ...options, index: MEASURE });
+  }
+
+  /** A region as large as is asked of it, to find out how much that is, on a device that counts. */
+  unbounded(): Region {
+    return this.context ? { ptr: NOWHERE, bytes: Infinity } : UNBOUNDED;
   }
 
   /** True for the device that only counts. */
@@ -162,6 +176,11 @@ export class Device implements Disposable {
   /** Bytes asked for through this class and not freed; on the dry device the plan. */
   get countedBytes(): number {
     return this.#countedBytes;
+  }
+
+  /** Bytes that the backend holds now beside what was allocated: workspace of its ops. */
+  get scratchBytes(): number {
+    return this.context ? this.context.memory().nowBytes - this.#countedBytes : 0;
   }
 
   /** Most bytes the backend ever held. */

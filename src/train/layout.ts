@@ -11,6 +11,7 @@ import {
   type StageSpec,
 } from "../pipeline/engine.ts";
 import { type StageProgram, stageProgram } from "../pipeline/schedule.ts";
+import type { Backend } from "../tensor/choose_backend.ts";
 import { Device } from "../tensor/device.ts";
 import type { ParameterStore } from "../tensor/parameter.ts";
 import type { LossPolicy } from "./step_inputs.ts";
@@ -21,16 +22,18 @@ export interface RankMemory extends StageMemory {
   optimizer: number;
   /** Angles of positions, losses per row and the like. */
   tables: number;
+  /** Workspace that the backend's ops borrow. */
+  scratch: number;
 }
 
 /** A line of the table that is printed, with what else there is beside its nearest kin. */
 export function memoryRow(stage: number, memory: RankMemory): MemoryRow {
-  const { activations, recomputed, workspace, tables } = memory;
+  const { activations, recomputed, workspace, tables, scratch } = memory;
   return {
     stage,
     ...memory,
     activations: activations + recomputed,
-    workspace: workspace + tables,
+    workspace: workspace + tables + scratch,
   };
 }
 
@@ -85,11 +88,19 @@ export function lossPolicy(config: TrainConfig, model: ModelDescription): LossPo
 }
 
 /**
- * Memory of the rank that runs `spec`, found by running a step on the device that only counts. Shapes
- * are fixed, so this is exact for every step.
+ * Memory of the rank that runs `spec`, found by running a step on a device that only counts. Shapes
+ * are fixed, so this is exact for every step; ops whose shapes follow from the data (those of
+ * experts) count the most they may take.
+ *
+ * @param on Where the rank will run
  */
-export function planRank(config: TrainConfig, spec: StageSpec, p: number): RankMemory {
-  const device = Device.dry();
+export function planRank(
+  config: TrainConfig,
+  spec: StageSpec,
+  p: number,
+  on: { backend: Backend; threads: number },
+): RankMemory {
+  using device = Device.measuring({ ...on, attention: config.attention });
   const stage = new Stage(device, spec);
   const optimizer = makeOptimizer(device, stage.store, config);
   const { B, S } = spec;
@@ -115,7 +126,7 @@ export function planRank(config: TrainConfig, spec: StageSpec, p: number): RankM
   const memory = stage.memory();
   const { bytes } = optimizer;
   const tables = device.countedBytes - memory.weights - memory.gradients - bytes;
-  return { ...memory, optimizer: bytes, tables };
+  return { ...memory, optimizer: bytes, tables, scratch: device.scratchBytes };
 }
 
 function optimizerSpec({ optimizer, compat, dtype }: TrainConfig): OptimizerSpec {

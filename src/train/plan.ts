@@ -1,4 +1,5 @@
 /** `llmpipe plan`: what a run will need and how its time will be spent, before it is started. @module */
+import { ConfigError } from "../config/config_error.ts";
 import type { TrainConfig } from "../config/load.ts";
 import { threadsPerRank } from "../launch/placement.ts";
 import { memoryTable } from "../monitor/memory_table.ts";
@@ -7,6 +8,7 @@ import { layerRanges } from "../pipeline/partition.ts";
 import { pipelinePrograms } from "../pipeline/schedule.ts";
 import { simulate } from "../pipeline/simulate.ts";
 import { drawSchedule } from "../pipeline/validate.ts";
+import { type Backend, chooseBackend } from "../tensor/choose_backend.ts";
 import { Device } from "../tensor/device.ts";
 import type { FloatType } from "../tensor/dtype.ts";
 import { memoryRow, planRank, stageSpec } from "./layout.ts";
@@ -28,7 +30,8 @@ export function describePlan(config: TrainConfig): string {
   const parts = partsOf(config, model);
   const costs = layerCosts(model, config.max_seq_len);
   const tokens = config.train_micro_batch_size_per_gpu * config.max_seq_len;
-  const rate = gemmRate(config.dtype, config.threads || threadsPerRank(config.worldSize));
+  const threads = config.threads || threadsPerRank(config.worldSize);
+  const rate = gemmRate(config.dtype, threads);
   const stages = layerRanges(parts, model.layers.length).map(({ begin, end }) => {
     const own = costs.slice(begin, end);
     return {
@@ -44,8 +47,9 @@ export function describePlan(config: TrainConfig): string {
     forward: (p) => stages[p].forwardSeconds,
     backward: (p) => BACKWARD_OVER_FORWARD * stages[p].forwardSeconds,
   });
+  const { backend, isOther } = plannedBackend(config);
   const memory = parts.map((_, p) =>
-    memoryRow(p, planRank(config, stageSpec(config, model, parts, p), p))
+    memoryRow(p, planRank(config, stageSpec(config, model, parts, p), p, { backend, threads }))
   );
   const rows = stages.map(({ begin, end, parameters, forwardSeconds }, p) => [
     `${p}`,
@@ -61,7 +65,7 @@ export function describePlan(config: TrainConfig): string {
     `parts [${parts.join(", ")}], ${(total / 1e6).toFixed(2)}M parameters in ${config.dtype}`,
     columns(["stage", "layers", "parameters", "products", "in flight"], rows),
     "",
-    "Memory of a rank",
+    `Memory of a rank${isOther ? ` (workspace as on the CPU: ${config.device} is not here)` : ""}`,
     memoryTable(memory),
     "",
     `${config.schedule}, ${M} micro-batches: bubble ${(100 * bubble).toFixed(1)} %, at least ` +
@@ -70,6 +74,18 @@ export function describePlan(config: TrainConfig): string {
     } GFLOP/s a rank`,
     ...(M <= DRAWN_PASSES && config.stages > 1 ? [drawSchedule(programs)] : []),
   ].join("\n");
+}
+
+/** The backend of a run; that of the CPU where the devices of the run are on another machine. */
+function plannedBackend(
+  { device, worldSize }: TrainConfig,
+): { backend: Backend; isOther: boolean } {
+  try {
+    return { backend: chooseBackend(device, worldSize).backend, isOther: false };
+  } catch (error) {
+    if (error instanceof ConfigError) return { backend: "cpu", isOther: true };
+    throw error;
+  }
 }
 
 /** Operations per second of a large product on `threads` threads. */

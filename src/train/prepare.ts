@@ -7,6 +7,7 @@ import type { TrainConfig } from "../config/load.ts";
 import { checkModel } from "../config/model_check.ts";
 import { prepareDataset, type PrepareProgress } from "../data/prepare_dataset.ts";
 import { createSampler, type Sampler } from "../data/sampler.ts";
+import { threadsPerRank } from "../launch/placement.ts";
 import { checkWeights } from "../models/load_weights.ts";
 import type { ModelDescription } from "../models/model.ts";
 import { describeModel } from "../models/registry.ts";
@@ -126,7 +127,8 @@ export async function prepareRun(
     ]);
   }
   const parts = partsOf(config, model);
-  const memory = parts.map((_, p) => planRank(config, stageSpec(config, model, parts, p), p));
+  const on = { backend, threads: config.threads || threadsPerRank(config.worldSize) };
+  const memory = parts.map((_, p) => planRank(config, stageSpec(config, model, parts, p), p, on));
   return {
     plan: {
       config: { values: config.values, file: config.file },

@@ -99,7 +99,8 @@ async function trainStage(
   const [p, replica] = [topology.stage(rank), topology.replica(rank)];
   const spec = stageSpec(config, model, plan.parts, p);
   await run.say({ type: "phase", name: "weights" });
-  const memory = planRank(config, spec, p);
+  const threads = config.threads || run.placement.threads;
+  const memory = planRank(config, spec, p, { backend: plan.backend, threads });
   const stage = new Stage(device, spec, memory);
   names.add(stage.store.parameters);
   const optimizer = makeOptimizer(device, stage.store, config);
