@@ -93,8 +93,8 @@ LP_API lp_status lp_stream_select(lp_ctx *ctx, int32_t stream);
 /* Returns once everything enqueued on every stream of ctx is done. */
 LP_API lp_status lp_synchronize(lp_ctx *ctx);
 
-/* How lp_gemm and lp_linear_forward multiply f32 by f32 from now on. Of the context and not of a
- * product: what an op calls on the way is to follow too, and a run has one arithmetic.
+/* How lp_gemm and lp_linear_forward multiply f32 by f32 from now on. A setting of the context and no
+ * argument: a run has one arithmetic, which no op has to pass on. Other ops stay exact.
  *   0 exact   operands as they are (every context begins so)
  *   1 tf32    operands rounded to 10 bits of mantissa (2^-11 relative), for tensor cores; sums in f32
  * Products that the device's library has no tensor cores for stay exact.
