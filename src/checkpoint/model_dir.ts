@@ -1,6 +1,7 @@
 /** What is in a model directory, before any tensor file is opened. @module */
 import { dirname, join, resolve } from "@std/path";
 import { ConfigError } from "../config/config_error.ts";
+import { statOrNone } from "../formats/file_bytes.ts";
 
 /** `layer_07-model_states.safetensors`, or DeepSpeed's name when there is a third axis of size 1. */
 const LAYER_FILE = /^layer_(\d{2,})(?:-model_(\d{2,}))?-model_states\.(safetensors|pt)$/;
@@ -137,13 +138,4 @@ function isFile(path: string): boolean {
 
 function isDirectory(path: string): boolean {
   return statOrNone(path)?.isDirectory ?? false;
-}
-
-function statOrNone(path: string): Deno.FileInfo | undefined {
-  try {
-    return Deno.statSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
 }

@@ -2,7 +2,7 @@
 import { dirname, join, resolve } from "@std/path";
 import { createHash } from "node:crypto";
 import { ConfigError } from "../config/config_error.ts";
-import { syncPath, writeAll } from "../formats/file_bytes.ts";
+import { statOrNone, syncPath, writeAll } from "../formats/file_bytes.ts";
 import { TEMPLATES } from "./extra_files.ts";
 import { tryLock } from "./file_lock.ts";
 import { putInPlace, readEntries, removeTree, requireFreeSpace } from "./output_dir.ts";
@@ -191,13 +191,4 @@ function append(journal: Deno.FsFile, line: unknown): void {
 function sizeOf(dir: string): number {
   return (readEntries(dir) ?? [])
     .reduce((sum, { name }) => sum + Deno.statSync(join(dir, name)).size, 0);
-}
-
-function statOrNone(path: string): Deno.FileInfo | undefined {
-  try {
-    return Deno.statSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
 }

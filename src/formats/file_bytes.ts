@@ -58,6 +58,16 @@ export function writeTextDurably(path: string, text: string): void {
   writeFileDurably(path, (file) => writeAll(file, new TextEncoder().encode(text)));
 }
 
+/** What the system says of a path, links followed; undefined if there is no such file. */
+export function statOrNone(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.statSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
 /** Flushes a file, or the names in a directory: renames are on the disk only after this. */
 export function syncPath(path: string): void {
   using opened = Deno.openSync(path);
