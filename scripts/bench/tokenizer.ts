@@ -2,15 +2,18 @@
  * Tokenizer throughput on one core: a byte-level and a SentencePiece-like BPE of 32,000 tokens are
  * trained on one half of a corpus and encode the other half (10 MB).
  *
- *     deno run -A scripts/bench/tokenizer.ts [CORPUS.txt|.json|.jsonl]
+ *     deno run -A scripts/bench/tokenizer.ts [CORPUS.txt|.json|.jsonl] [--tokenizer DIR]...
  *
- * Without a file the corpus is what text the machine has under /usr/share. Cold: a tokenizer that was
+ * With `--tokenizer` nothing is trained: the tokenizers in these directories, such as those of a model
+ * with a vocabulary of 250,000 tokens, encode 10 MB of the corpus. Without a file the corpus is what text the
+ * machine has under /usr/share; `scripts/corpus` makes one of many languages. Cold: a tokenizer that was
  * just loaded, best of three; warm: the same text once more. On a busy machine the rate per CPU second
  * (all threads of the process) says more than the other.
  *
  * @module
  */
-import { join } from "@std/path";
+import { parseArgs } from "@std/cli/parse-args";
+import { basename, join } from "@std/path";
 import process from "node:process";
 import { gunzipSync } from "node:zlib";
 import { CHARACTER_OF_BYTE } from "../../src/tokenizer/byte_alphabet.ts";
@@ -22,28 +25,42 @@ import { trainTokenizer } from "../../src/tokenizer/train/train.ts";
 const HALF = 10e6, VOCAB = 32_000, RUNS = 3;
 const FOLDERS = ["doc", "common-licenses", "perl", "perl5", "man", "i18n/locales"];
 
-const { train, test } = halves(Deno.args[0] ? corpusTexts(Deno.args[0]) : machineTexts());
-const dir = Deno.makeTempDirSync({ prefix: "llmpipe-bench-" });
-try {
-  const megabytes = bytesOf(test) / 1e6;
-  console.log(`corpus: ${test.length} texts, ${megabytes.toFixed(1)} MB encoded`);
-  for (const [kind, make] of [["byte-level", byteLevel], ["sentencepiece", metaspace]] as const) {
-    const home = join(dir, kind), start = performance.now();
-    Deno.mkdirSync(home);
-    make(home);
-    const trained = (performance.now() - start) / 1e3;
-    measure(kind, home, megabytes, trained);
+const { _: [corpus], tokenizer: given } = parseArgs(Deno.args, {
+  string: ["tokenizer"],
+  collect: ["tokenizer"],
+});
+const texts = corpus ? corpusTexts(String(corpus)) : machineTexts();
+const { train, test } = halves(texts, given.length === 0);
+const megabytes = bytesOf(test) / 1e6;
+console.log(`corpus: ${test.length} texts, ${megabytes.toFixed(1)} MB encoded`);
+if (given.length > 0) { for (const home of given) measure(basename(home), home, ""); }
+else measureTrained();
+
+function measureTrained(): void {
+  const dir = Deno.makeTempDirSync({ prefix: "llmpipe-bench-" });
+  try {
+    for (const [kind, make] of [["byte-level", byteLevel], ["sentencepiece", metaspace]] as const) {
+      const home = join(dir, kind), start = performance.now();
+      Deno.mkdirSync(home);
+      make(home);
+      const trained = (performance.now() - start) / 1e3;
+      expectLossless(kind, home);
+      measure(kind, home, `  trained in ${trained.toFixed(1)} s`);
+    }
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
   }
-} finally {
-  Deno.removeSync(dir, { recursive: true });
 }
 
-function measure(kind: string, home: string, megabytes: number, trainSeconds: number): void {
+function expectLossless(kind: string, home: string): void {
   const checked = loadTokenizer(home);
   for (const text of test.slice(0, 200)) {
     const back = checked.decode(checked.encode(text));
     if (back !== text) throw new Error(`${kind}: a text does not survive encode and decode`);
   }
+}
+
+function measure(kind: string, home: string, note: string): void {
   let load = Infinity, ids = 0;
   const best = { cold: [Infinity, Infinity], warm: [Infinity, Infinity] };
   for (let run = 0; run < RUNS; run++) {
@@ -64,7 +81,7 @@ function measure(kind: string, home: string, megabytes: number, trainSeconds: nu
   };
   console.log(
     `${kind.padEnd(13)}  cold ${rate(best.cold)}  warm ${rate(best.warm)}  ${ids} ids  ` +
-      `load ${load.toFixed(0)} ms  trained in ${trainSeconds.toFixed(1)} s`,
+      `load ${load.toFixed(0)} ms${note}`,
   );
 }
 
@@ -140,15 +157,18 @@ function metaspace(home: string): void {
   Deno.writeTextFileSync(join(home, "tokenizer.json"), JSON.stringify(json));
 }
 
-/** Alternate texts, so that both halves hold the same languages. */
-function halves(texts: Iterable<string>): { train: string[]; test: string[] } {
+/** Alternate texts, so that both halves hold the same languages; else all of them are for the test. */
+function halves(
+  texts: Iterable<string>,
+  trains: boolean,
+): { train: string[]; test: string[] } {
   const train: string[] = [], test: string[] = [];
   let trainBytes = 0, testBytes = 0;
   for (const whole of texts) {
     for (let at = 0; at < whole.length; at += 20_000) {
       const text = whole.slice(at, at + 20_000).toWellFormed();
       const bytes = bytesOf([text]);
-      if (trainBytes <= testBytes) {
+      if (trains && trainBytes <= testBytes) {
         train.push(text);
         trainBytes += bytes;
       } else {
