@@ -39,11 +39,6 @@ export class Splitter {
     this.#invert = invert;
   }
 
-  /** Whether no unit of a text is ever left out. */
-  get keepsAll(): boolean {
-    return this.#behavior !== "Removed";
-  }
-
   /** Begins to cut `units[begin, end)`. */
   start(units: Uint16Array, begin: number, end: number): void {
     this.#matcher.start(units, begin, end);
@@ -67,8 +62,8 @@ export class Splitter {
     const isMatch = this.#isMatch;
     this.#readSpan();
     switch (this.#behavior) {
-      case "Contiguous":
-        while (this.#hasSpan && this.#isMatch === isMatch) this.#join();
+      case "Contiguous": // an empty match parts what lies before and after it
+        while (isMatch !== this.#invert && this.#hasSpan && this.#isMatch === isMatch) this.#join();
         break;
       case "MergedWithPrevious":
         if (!isMatch && this.#hasSpan && this.#isMatch) this.#join();

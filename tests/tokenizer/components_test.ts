@@ -8,7 +8,8 @@ import { TextCollector } from "../../src/tokenizer/text_sink.ts";
 
 const normalize = (json: unknown, text: string) => makeNormalizer(new Component(json, "n"))(text);
 const pieces = (json: unknown, text: string, first = true) =>
-  makePreTokenizer(new Component(json, "p")).preTokenizer!.pieces(text, first);
+  makePreTokenizer(new Component(json, "p")).preTokenizer!
+    .pieces({ text, lead: first ? 1 : 0 }).map((piece) => piece.text);
 
 function decode(json: unknown, tokens: string[]): string {
   const collector = new TextCollector();

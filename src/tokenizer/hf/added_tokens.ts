@@ -1,6 +1,6 @@
 /** Added tokens of tokenizer.json: found in the text before anything else is done to it. @module */
 import { MergeTable } from "../merge_table.ts";
-import { textOfUnits } from "../units.ts";
+import { isPair, textOfUnits } from "../units.ts";
 
 /** A token next to those of the model. */
 export interface AddedToken {
@@ -98,13 +98,14 @@ export class TokenFinder {
 }
 
 const WORD = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]";
-const BEGINS_WITH_WORD = new RegExp(`^${WORD}`, "u"), ENDS_WITH_WORD = new RegExp(`${WORD}$`, "u");
+const IS_WORD = new RegExp(`^${WORD}`, "u");
 const SPACE = /\p{White_Space}/u;
 
 /** Whether the character before `from` or the one at `to` is part of a word. */
 function isInWord(units: Uint16Array, from: number, to: number, begin: number, end: number) {
-  return ENDS_WITH_WORD.test(textOfUnits(units, Math.max(begin, from - 2), from)) ||
-    BEGINS_WITH_WORD.test(textOfUnits(units, to, Math.min(end, to + 2)));
+  const before = from - 1 > begin && isPair(units, from - 2, from) ? from - 2 : from - 1;
+  return (from > begin && IS_WORD.test(textOfUnits(units, before, from))) ||
+    IS_WORD.test(textOfUnits(units, to, Math.min(end, to + 2)));
 }
 
 function isSpace(unit: number): boolean {

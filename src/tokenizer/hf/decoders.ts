@@ -9,7 +9,7 @@ import {
   wholeTokens,
 } from "../text_sink.ts";
 import type { Component } from "./component.ts";
-import { readPattern } from "./pattern.ts";
+import { readPattern, replaceMatches } from "./pattern.ts";
 
 /** Makes a decoder. @throws {TypeError} If it is not supported */
 export function makeDecoder(component: Component | undefined): DecoderStage {
@@ -25,7 +25,7 @@ export function makeDecoder(component: Component | undefined): DecoderStage {
       return fuse;
     case "Replace": {
       const pattern = readPattern(component, "pattern"), content = component.text("content");
-      return wholeTokens((token) => [token.replace(pattern, () => content)]);
+      return wholeTokens((token) => [replaceMatches(token, pattern, content)]);
     }
     case "Strip": {
       const stop = component.number("stop");

@@ -6,7 +6,7 @@ import type { Splitter } from "../splitter.ts";
 import { StreamDecoder } from "../stream_decoder.ts";
 import type { DecoderStage } from "../text_sink.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "../tokenizer.ts";
-import { textOfUnits, UnitBuffer } from "../units.ts";
+import { isPair, textOfUnits, UnitBuffer } from "../units.ts";
 import type { ClassTokens, NamedToken, SpecialTokens } from "../special_tokens.ts";
 import { type AddedToken, TokenFinder } from "./added_tokens.ts";
 import { Component } from "./component.ts";
@@ -27,6 +27,7 @@ export class HfTokenizer implements Tokenizer {
   readonly eosText: string | undefined;
   readonly #model: Model;
   readonly #normalizer: Normalizer | undefined;
+  readonly #normalizeHead: Normalizer;
   readonly #preTokenizer: PreTokenizer | undefined;
   readonly #meta: MetaReading | undefined;
   readonly #template: Template;
@@ -59,15 +60,22 @@ export class HfTokenizer implements Tokenizer {
     this.#model = model;
     const normalizer = file.maybeChild("normalizer");
     this.#normalizer = normalizer && makeNormalizer(normalizer);
+    this.#normalizeHead = normalizer ? makeNormalizer(normalizer, "head") : (text) => text;
     this.#decoder = makeDecoder(file.maybeChild("decoder"));
     const added = addedTokens(file, idOf, special);
     for (const [token, id] of tokens) this.#tokens[id] = token;
     for (const token of added) {
-      this.#tokens[token.id] = token.content;
-      idOf.set(token.content, token.id);
+      const isNormalized = token.normalized && this.#normalizer !== undefined;
+      this.#tokens[token.id] = isNormalized ? this.#normalizer(token.content) : token.content;
     }
+    const idOfAdded = new Map(added.map((token) => [token.content, token.id]));
+    const idOfToken = (token: string) => idOfAdded.get(token) ?? idOf.get(token);
     this.vocabSize = this.#tokens.length;
-    this.#specialIds = new Set(added.filter((t) => t.special).map((t) => t.id));
+    const specials = new Set(added.filter((t) => t.special).map((t) => t.content));
+    this.#specialIds = new Set(
+      // by what they decode to: a special token that its normalizer changes is not left out
+      [...this.#tokens.keys()].filter((id) => specials.has(this.#tokens[id] ?? "")),
+    );
     const normalize = this.#normalizer;
     const searched = added.filter((t) => !(special.splitsSpecial && t.special));
     this.#rawTokens = finder(searched.filter((t) => !t.normalized), (text) => text);
@@ -81,9 +89,10 @@ export class HfTokenizer implements Tokenizer {
       : undefined;
     const text = (name: keyof ClassTokens) => {
       const ofClass = special.byClass[name];
-      return special[name] ?? (ofClass !== undefined && idOf.has(ofClass) ? ofClass : undefined);
+      return special[name] ??
+        (ofClass !== undefined && idOfToken(ofClass) !== undefined ? ofClass : undefined);
     };
-    const id = (name: keyof ClassTokens) => idOf.get(text(name) ?? "");
+    const id = (name: keyof ClassTokens) => idOfToken(text(name) ?? "");
     this.bosId = id("bos");
     this.eosId = id("eos");
     this.padId = id("pad");
@@ -125,33 +134,36 @@ export class HfTokenizer implements Tokenizer {
 
   /** Encodes what lies between tokens that were found in the text as it is. */
   #encodePart(text: string, units: Uint16Array, begin: number, end: number): void {
+    if (begin === end) return; // also if the normalizer would put something there
     if (this.#meta === undefined && this.#normalizer !== undefined) {
       const normalized = this.#normalizer(text.slice(begin, end));
       const count = this.#normalized.load(normalized, 0, normalized.length);
-      this.#encodeNormalized(this.#normalized.data, 0, count, begin === 0);
-    } else this.#encodeNormalized(units, begin, end, begin === 0);
+      const first = isPair(units, begin, end) ? 2 : 1;
+      const lead = begin === 0 ? this.#normalizeHead(text.slice(0, first)).length : 0;
+      this.#encodeNormalized(this.#normalized.data, 0, count, lead);
+    } else this.#encodeNormalized(units, begin, end, begin === 0 ? 1 : 0);
   }
 
-  /** @param first Whether this is the start of the whole input */
-  #encodeNormalized(units: Uint16Array, begin: number, end: number, first: boolean): void {
-    if (this.#normalizedTokens === undefined) return this.#encodePlain(units, begin, end, first);
+  /** @param lead How many of the first units stand for the first character of the whole input */
+  #encodeNormalized(units: Uint16Array, begin: number, end: number, lead: number): void {
+    if (this.#normalizedTokens === undefined) return this.#encodePlain(units, begin, end, lead);
     this.#normalizedTokens.split(units, begin, end, (from, to, id) => {
       if (id >= 0) this.#out.push(id);
-      else this.#encodePlain(units, from, to, first && from === begin);
+      else this.#encodePlain(units, from, to, Math.max(0, lead - (from - begin)));
     });
   }
 
   /** Encodes what lies between tokens. */
-  #encodePlain(units: Uint16Array, begin: number, end: number, first: boolean): void {
+  #encodePlain(units: Uint16Array, begin: number, end: number, lead: number): void {
     if (begin === end) return; // a prefix is put before texts only
     const preTokenizer = this.#preTokenizer, model = this.#model, out = this.#out;
-    if (this.#meta !== undefined) return this.#encodeMeta(units, begin, end, first, this.#meta);
+    if (this.#meta !== undefined) return this.#encodeMeta(units, begin, end, lead > 0, this.#meta);
     if (preTokenizer === undefined) return model.encode(units, begin, end, out);
     if (preTokenizer.splitters) {
       return this.#encodePieces(units, begin, end, preTokenizer.splitters, 0);
     }
-    for (const piece of preTokenizer.pieces(textOfUnits(units, begin, end), first)) {
-      const count = this.#piece.load(piece, 0, piece.length);
+    for (const { text } of preTokenizer.pieces({ text: textOfUnits(units, begin, end), lead })) {
+      const count = this.#piece.load(text, 0, text.length);
       model.encode(this.#piece.data, 0, count, out);
     }
   }
@@ -258,7 +270,8 @@ function largest(ids: Iterable<number>): number {
 
 function finder(tokens: AddedToken[], normalize: Normalizer): TokenFinder | undefined {
   if (tokens.length === 0) return undefined;
-  return new TokenFinder(new Map(tokens.map((t) => [normalize(t.content), t])));
+  const byText = tokens.map((token) => [normalize(token.content), token] as const);
+  return new TokenFinder(new Map(byText.toReversed())); // of equal texts the first one counts
 }
 
 /** The template of the file, unless the configuration of a Llama tokenizer says otherwise. */

@@ -28,3 +28,15 @@ export function readMatcher(component: Component, name: string): Matcher {
   const text = pattern.text("String");
   return makeMatcher(text, literalRegex(text));
 }
+
+/** Replaces all matches by a text. An empty one right after another match does not count. */
+export function replaceMatches(text: string, pattern: RegExp, content: string): string {
+  let out = "", end = 0, isAfterMatch = false;
+  for (const { 0: match, index } of text.matchAll(pattern)) {
+    if (match === "" && index === end && isAfterMatch) continue;
+    out += text.slice(end, index) + content;
+    end = index + match.length;
+    isAfterMatch = true;
+  }
+  return isAfterMatch ? out + text.slice(end) : text;
+}

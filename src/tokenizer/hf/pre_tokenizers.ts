@@ -8,14 +8,18 @@ import { UnitBuffer } from "../units.ts";
 import { Component } from "./component.ts";
 import { readBehavior, readMatcher } from "./pattern.ts";
 
+/** A piece of text. */
+export interface Piece {
+  /** The text. */
+  text: string;
+  /** How many of its first units stand for the first character of the whole input. */
+  lead: number;
+}
+
 /** Cuts a text into pieces. */
 export interface PreTokenizer {
-  /**
-   * The pieces, in order; a pre-tokenizer may change the text.
-   *
-   * @param first Whether the text stands at the start of the whole input
-   */
-  pieces(text: string, first: boolean): string[];
+  /** The pieces of one, in order; a pre-tokenizer may change the text. */
+  pieces(whole: Piece): Piece[];
   /** If it only cuts: the first of these cuts the text, the next one each piece of it, and so on. */
   splitters?: readonly Splitter[];
   /** If all it does is write spaces as U+2581 and put one in front, and it makes one piece. */
@@ -72,16 +76,7 @@ function chain(all: PreTokenizer[]): PreTokenizer | undefined {
   if (all.length < 2) return all[0];
   const splitters = all.flatMap((step) => step.splitters ?? []);
   return {
-    pieces: (text, first) => {
-      let texts = [text], isFirst = first;
-      for (const step of all) {
-        const cut = texts.flatMap((t, i) => step.pieces(t, isFirst && i === 0));
-        const keepsAll = step.splitters?.every((splitter) => splitter.keepsAll) ?? true;
-        if (!keepsAll && !texts[0]?.startsWith(cut[0] ?? "")) isFirst = false;
-        texts = cut;
-      }
-      return texts;
-    },
+    pieces: (whole) => all.reduce((pieces, step) => pieces.flatMap(step.pieces), [whole]),
     ...(all.every((step) => step.splitters !== undefined) ? { splitters } : {}),
   };
 }
@@ -118,11 +113,14 @@ const WORDS_OR_SIGNS = `[${WORD}]+|[^${WORD}\\s]+`;
 function cutting(splitter: Splitter): PreTokenizer {
   const units = new UnitBuffer();
   return {
-    pieces: (text) => {
-      const out: string[] = [];
+    pieces: ({ text, lead }) => {
+      const out: Piece[] = [];
       const count = units.load(text, 0, text.length);
       splitter.start(units.data, 0, count);
-      while (splitter.next()) out.push(text.slice(splitter.pieceBegin, splitter.pieceEnd));
+      while (splitter.next()) {
+        const { pieceBegin, pieceEnd } = splitter;
+        out.push({ text: text.slice(pieceBegin, pieceEnd), lead: Math.max(0, lead - pieceBegin) });
+      }
       return out;
     },
     splitters: [splitter],
@@ -134,9 +132,9 @@ function byteLevel(component: Component): PreTokenizer | undefined {
   const words = cutting(new Splitter(makeMatcher(GPT2_PATTERN), "Isolated"));
   if (!component.flag("add_prefix_space")) return useRegex ? words : undefined;
   return {
-    pieces: (text, first) => {
-      const spaced = text.startsWith(" ") ? text : ` ${text}`;
-      return useRegex ? words.pieces(spaced, first) : [spaced];
+    pieces: ({ text, lead }) => {
+      const spaced = { text: text.startsWith(" ") ? text : ` ${text}`, lead };
+      return useRegex ? words.pieces(spaced) : [spaced];
     },
   };
 }
@@ -151,10 +149,14 @@ function metaspace(component: Component): PreTokenizer {
   }
   const cut = component.flag("split", true);
   const words = cutting(new Splitter(makeMatcher(meta, literalRegex(meta)), "MergedWithNext"));
-  const pieces = (text: string, first: boolean) => {
-    let t = text.replaceAll(" ", meta);
-    if (!t.startsWith(meta) && (scheme === "always" || (scheme === "first" && first))) t = meta + t;
-    return cut ? words.pieces(t, first) : [t];
+  const pieces = ({ text, lead }: Piece) => {
+    const spelled = text.replaceAll(" ", meta);
+    const prefix = !spelled.startsWith(meta) &&
+      (scheme === "always" || (scheme === "first" && lead > 0));
+    const whole = prefix
+      ? { text: meta + spelled, lead: lead > 0 ? lead + meta.length : 0 }
+      : { text: spelled, lead };
+    return cut ? words.pieces(whole) : [whole];
   };
   return cut || meta !== META_SPACE ? { pieces } : { pieces, metaPrefix: scheme };
 }
