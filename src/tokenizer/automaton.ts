@@ -9,7 +9,7 @@
  */
 import { CharacterClasses, END, PAIR } from "./character_classes.ts";
 import { type Instruction, makeProgram, type RegexProgram } from "./regex_program.ts";
-import type { RegexNode } from "./regex_syntax.ts";
+import type { RegexNode } from "./regex_node.ts";
 import { isPair } from "./units.ts";
 
 const ROW = 256; // transitions of a state: one for every class, END included

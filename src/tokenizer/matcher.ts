@@ -1,7 +1,8 @@
 /** Finds the matches of a pattern in a span of UTF-16 units. @module */
 import { Automaton } from "./automaton.ts";
 import { toRegExp } from "./regex.ts";
-import { parseRegex, type RegexNode } from "./regex_syntax.ts";
+import type { RegexNode } from "./regex_node.ts";
+import { parseRegex } from "./regex_syntax.ts";
 import { textOfUnits } from "./units.ts";
 
 /** Finds matches in one span after the other. A span is the whole text to it: no more is seen. */

@@ -1,5 +1,6 @@
 /** Regular expressions of tokenizer.json files as JavaScript ones. @module */
-import { literal, parseRegex, type RegexNode } from "./regex_syntax.ts";
+import type { RegexNode } from "./regex_node.ts";
+import { literal, parseRegex } from "./regex_syntax.ts";
 
 /**
  * Compiles a pattern in Oniguruma's syntax, with the flags `gv`.

@@ -6,7 +6,7 @@
  * @module
  */
 import type { CharacterSet } from "./character_classes.ts";
-import type { AtomicNode, RegexNode, RepeatNode } from "./regex_syntax.ts";
+import type { AtomicNode, RegexNode, RepeatNode } from "./regex_node.ts";
 
 /** An instruction; the numbers are places of others, or of a set. */
 export type Instruction =
