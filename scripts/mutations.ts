@@ -161,7 +161,7 @@ function sanitizer(): Record<string, string> {
 function describe(text: string): string | null {
   const asan = /AddressSanitizer: (\S+)/.exec(text)?.[1];
   if (asan !== undefined) return `AddressSanitizer: ${asan}`;
-  const ubsan = /runtime error: (.{0,50}?)(?:,| \(|$)/m.exec(text)?.[1];
+  const ubsan = /runtime error: (.*?)(?: 0x|,| \(|$)/m.exec(text)?.[1];
   if (ubsan !== undefined) return `UBSan: ${ubsan}`;
   const kernel = /kernel (\w+): ([^\n]*)/.exec(text);
   if (kernel) {
