@@ -30,7 +30,7 @@ const CHECKS: Check[] = [
   { name: "binary", command: ["deno", "task", "--quiet", "build"], needs: "native" },
   { name: "tests", command: ["deno", "task", "--quiet", "test"], needs: "native" },
   { name: "sanitizers", command: ["scripts/test_native"], needs: "native" },
-  { name: "emulation", command: ["scripts/test_cuda", "plain", "race"], needs: "native" },
+  { name: "emulation", command: ["scripts/test_cuda", "plain"], needs: "native" },
   {
     name: "cuda report",
     command: ["scripts/cuda_report", "--check"],
