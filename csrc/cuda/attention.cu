@@ -44,7 +44,7 @@ bool suits_tiles(const Attention &a, std::initializer_list<const void *> tensors
 template <class T>
 void forward(lp_ctx *ctx, const Attention &a, const T *q, const T *k, const T *v, T *o, float *lse,
              int32_t algorithm) {
-  if (algorithm == LP_ATTENTION_FLASH && a.Tq <= kFewQueries)
+  if (algorithm == LP_ATTENTION_FLASH && a.Tq <= kFewQueries && a.dropout == 0)
     return attention_rows_decode(ctx, a, q, k, v, o, lse);
   if constexpr (sizeof(T) == 2)
     if (algorithm == LP_ATTENTION_FLASH && ctx->has_tiles() &&

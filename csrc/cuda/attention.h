@@ -78,7 +78,7 @@ template <class T>
 void attention_rows_backward(lp_ctx *ctx, const Attention &shape,
                              const AttentionGradients &strides, const AttentionInputs<T> &in,
                              const AttentionOutputs<T> &out);
-// The forward for few queries of many keys: the keys are split too.
+// The forward for few queries of many keys without dropout: the keys are split too.
 constexpr int kFewQueries = 4;
 template <class T>
 void attention_rows_decode(lp_ctx *ctx, const Attention &shape, const T *q, const T *k, const T *v,

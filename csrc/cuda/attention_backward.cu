@@ -236,13 +236,13 @@ private:
     for (int r = 0; r < kRowTiles; r++) score_gradients(p[r], dp[r], r, bits);
 
     uint32_t left[kRowTiles][kColumnTiles][2];
+    round_tile<T>(dp, left);
+    multiply_columns<K, kRowTiles, kColumnTiles, T>(out[0], left, memory, by_rows);
     if (kOfKeys) {
       round_tile<T>(p, left);
       multiply_columns<K, kRowTiles, kColumnTiles, T>(out[Plan::kOutputs - 1], left, memory,
                                                       by_rows + Plan::kPassingBytes);
     }
-    round_tile<T>(dp, left);
-    multiply_columns<K, kRowTiles, kColumnTiles, T>(out[0], left, memory, by_rows);
     read = Plan::next(read);
   }
 

@@ -89,7 +89,7 @@ struct Softmax {
 };
 
 // Keys from .. to - 1; p is memory of the warp.
-template <class T, int W>
+template <bool kDrops, class T, int W>
 GPU_DEV void attend(Softmax &so_far, const Query<T, W> &query, const T *q, const T *k, const T *v,
                     int from, int to, float *p) {
   const Attention &a = query.a;
@@ -103,7 +103,7 @@ GPU_DEV void attend(Softmax &so_far, const Query<T, W> &query, const T *q, const
     sum = sum * shrink + e;
     so_far.out.scale(shrink);
     __syncwarp(); // the last reads of p are done
-    p[lane_of_warp()] = j < to ? e * query.kept(j) : 0;
+    p[lane_of_warp()] = j >= to ? 0 : kDrops ? e * query.kept(j) : e;
     __syncwarp();
     for (int i = 0; i < min(32, to - first); i++)
       so_far.out.add(p[i], v + a.kv_at(query.b, first + i, query.group()), a.K);
@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
   if (h == 0 && lane_of_warp() == 0) check_limits(a, query.b, t, fault);
   const KeyRange keys = keys_of(a, query.b, t);
   Softmax softmax;
-  attend(softmax, query, q, k, v, keys.begin, keys.end, p[warp_of_block()]);
+  attend<true>(softmax, query, q, k, v, keys.begin, keys.end, p[warp_of_block()]);
   const bool sees = softmax.sum > 0;
   softmax.out.store(o + a.o_at(query.b, t, h), sees ? 1 / softmax.sum : 0, a.K);
   if (lse && lane_of_warp() == 0)
@@ -164,8 +164,8 @@ __global__ void __launch_bounds__(kThreads)
   if (at.h == 0 && at.part == 0 && lane_of_warp() == 0) check_limits(a, at.b, at.t, fault);
   const KeyRange keys = keys_of(a, at.b, at.t);
   Softmax softmax;
-  attend(softmax, query, q, k, v, max(keys.begin, at.part * kPart),
-         min(keys.end, (at.part + 1) * kPart), p[warp_of_block()]);
+  attend<false>(softmax, query, q, k, v, max(keys.begin, at.part * kPart),
+                min(keys.end, (at.part + 1) * kPart), p[warp_of_block()]);
   float *const to = partial + (at.row * at.parts + at.part) * (size_t)(a.K + 2);
   softmax.out.store(to, 1, a.K);
   if (lane_of_warp() == 0) {

@@ -39,11 +39,10 @@ Of kernels on tensor cores, of one turn of a warp through the loop over tiles on
   memory   the same by shared memory: 128 bytes per cycle for four partitions, 16 of a partition's
            cycles for a wide access of a warp (LDSM, LDGSTS), 4 for a small one (LDS, STS)
   special  the same by the unit of 2^x (MUFU), 8 cycles
-A bound above 100% means that the tensor cores themselves are the limit. Random numbers of dropout
-come from inner loops, which are counted once: these bounds are marked ~. Of moe_gemm kernels whose
+A bound above 100% means that the tensor cores themselves are the limit. Of moe_gemm kernels whose
 tiles are not aligned (false), the loads are not counted.
 
-Rules: no stack, nothing local, the least HMMA; on sm_80 issue slots allow ${
+Rules: no stack, nothing local, the least HMMA, no loop within a turn; on sm_80 issue slots allow ${
   Object.entries(LEAST_ISSUE).map(([kernel, least]) => `${least}% in ${kernel}`).join(" and ")
 }.
 `;
@@ -136,7 +135,9 @@ function row(
   const turn = hottestTurn(code);
   if (turn === undefined) return cells;
 
-  const { way, innerLoops } = turn, products = count(way, "HMMA");
+  const { way, innerLoops } = turn;
+  if (innerLoops > 0) blame("loops within the turn, whose instructions are counted once");
+  const products = count(way, "HMMA");
   const time = products * PRODUCT_CYCLES[arch]!;
   const bound = (cycles: number) => Math.round(100 * time / cycles);
   const issue = bound(way.length);
@@ -151,7 +152,7 @@ function row(
   return [
     ...cells,
     ...[products, launch?.products ?? "?", way.length].map(String),
-    ...figures.map((x) => !isFinite(x) ? "-" : `${innerLoops > 0 ? "~" : ""}${x}%`),
+    ...figures.map((x) => isFinite(x) ? `${x}%` : "-"),
   ];
 }
 

@@ -48,7 +48,7 @@ export function count(code: Instruction[], ...ops: string[]): number {
 /** What a warp issues in one turn of a loop. */
 export interface Turn {
   way: Instruction[];
-  /** Loops within, which the way passes once: its figures are lower bounds then. */
+  /** Loops within, which the way passes once: it is longer in truth. */
   innerLoops: number;
 }
 
