@@ -79,7 +79,7 @@ export function makeOptimizer(
 export function lossPolicy(config: TrainConfig, model: ModelDescription): LossPolicy {
   const isSeed = config.compat === "gdgpt";
   return {
-    reduction: isSeed ? "micro_batch" : config.loss_reduction,
+    reduction: config.loss_reduction, // the rules of the configuration know gdGPT's
     zWeight: config.aux_max_z_loss.weight,
     zPositions: isSeed ? "all" : "tokens",
     topWeight: isSeed ? 0 : model.topWeight ?? 0, // gdGPT has a loss of its own

@@ -146,3 +146,15 @@ Deno.test("fp16 that overflows at the smallest scale ends the run and says what 
   assertStringIncludes(last, "step 2) failed: Cannot continue as gradients overflow fp16");
   assertStringIncludes(last, "Train in bf16");
 });
+
+Deno.test("loss_reduction: token holds with compat: gdgpt too, which else weighs micro-batches", async () => {
+  const first = async (config: Record<string, unknown>) => {
+    const [step] = await runWell([1, 1], { n_epoches: 1, shuffle: false, ...config });
+    return [step];
+  };
+  const token = await first({ compat: "gdgpt", loss_reduction: "token" });
+  const plain = await first({});
+  const micro = await first({ compat: "gdgpt" });
+  expectSameCurve(token.map((step) => ({ ...step, lr: plain[0].lr })), plain, 1e-6);
+  assert(Math.abs(token[0].loss / micro[0].loss - 1) > 1e-4, "the reductions are told apart");
+});
