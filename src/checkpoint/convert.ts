@@ -25,6 +25,8 @@ export interface ConvertOptions {
   dtype?: FloatStored | undefined;
   /** Called as bytes are written. */
   onProgress?: (doneBytes: number, totalBytes: number) => void;
+  /** Throws on a model that nobody could load; called before anything is written. */
+  check?: (source: ModelSource) => void;
   /** Stops the conversion between two files. */
   signal?: AbortSignal;
 }
@@ -124,6 +126,7 @@ async function write(
   if (sameDirectory(savePath, source.dir)) {
     throw new ConfigError(`Cannot write to ${savePath} as the model to convert is there`);
   }
+  options.check?.(source);
   const losses: CastLosses = { overflows: 0, underflows: 0 };
   let done = 0;
   const { files, index } = plan((layer, name, as) => {

@@ -7,6 +7,7 @@ import {
   convertToPipeline,
 } from "../checkpoint/convert.ts";
 import { saveHubModel } from "../checkpoint/hub_model.ts";
+import { checkSource } from "../models/load_weights.ts";
 import { formatBytes } from "../monitor/format_bytes.ts";
 import { Screen } from "../monitor/terminal.ts";
 import { choice, type FlagReader, optional, readFlags, required, toggle } from "./flags.ts";
@@ -100,6 +101,7 @@ async function run(
       dtype: STORED[flags.dtype],
       force: flags.force,
       signal: stop.signal,
+      check: checkSource,
       onProgress: (done, total) =>
         screen.redraw(`${formatBytes(done)} of ${formatBytes(total)} written`),
     });

@@ -1,9 +1,7 @@
 /** Text generation. @module */
-import { join } from "@std/path";
 import { openModel } from "../checkpoint/model_source.ts";
 import { ConfigError } from "../config/config_error.ts";
-import { loadWeights } from "../models/load_weights.ts";
-import { describeModel } from "../models/registry.ts";
+import { checkSource, loadWeights } from "../models/load_weights.ts";
 import { chooseBackend, type DeviceChoice, requireType } from "../tensor/choose_backend.ts";
 import { Device } from "../tensor/device.ts";
 import type { FloatType } from "../tensor/dtype.ts";
@@ -53,7 +51,7 @@ export function* generate(
   options: GenerateOptions,
 ): Generator<string, GenerateStatistics> {
   using source = openModel(options.modelPath);
-  const model = describeModel(source.config, join(source.configDir, "config.json"));
+  const model = checkSource(source);
   const tokenizer = loadTokenizer(source.configDir);
   if (tokenizer.vocabSize > model.vocabSize) {
     throw new ConfigError([

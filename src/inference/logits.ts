@@ -1,14 +1,12 @@
 /** Logits, loss and gradients of a batch: what other implementations are compared with. @module */
-import { join } from "@std/path";
 import { ConfigError } from "../config/config_error.ts";
 import { openModel } from "../checkpoint/model_source.ts";
 import { FormatError } from "../formats/format_error.ts";
 import { openSafetensors, writeSafetensors } from "../formats/safetensors.ts";
 import { causalSpans, type HostBatch, uploadBatch } from "../models/batch.ts";
 import { countedRows, LoadBalance, loadBalancingLoss } from "../models/load_balance.ts";
-import { loadWeights } from "../models/load_weights.ts";
+import { checkSource, loadWeights } from "../models/load_weights.ts";
 import { LayerWeights, type ModelDescription } from "../models/model.ts";
-import { describeModel } from "../models/registry.ts";
 import { Arena, Pool, UNBOUNDED } from "../tensor/arena.ts";
 import { chooseBackend, type DeviceChoice, requireType } from "../tensor/choose_backend.ts";
 import { type AttentionAlgorithm, Device } from "../tensor/device.ts";
@@ -53,7 +51,7 @@ interface Batch extends HostBatch {
 export function computeLogits(options: LogitsOptions): number | undefined {
   const batch = readBatch(options.input);
   using source = openModel(options.modelPath);
-  const model = describeModel(source.config, join(source.configDir, "config.json"));
+  const model = checkSource(source);
   const names = (p: Parameter) => source.hfName(p.layer, p.spec.name);
   checkTokens(batch, model, options.input);
   const needsGrads = options.grads === "all" || options.grads.length > 0;

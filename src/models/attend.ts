@@ -3,6 +3,9 @@ import { attention, type AttentionShape, cachedAttention } from "../tensor/ops/a
 import type { Tensor } from "../tensor/tensor.ts";
 import type { LayerRun } from "./model.ts";
 
+/** Widest head that the native library computes. */
+export const MAX_HEAD_WIDTH = 256;
+
 /**
  * Attention over the batch itself or, when a text is being continued, over the cache too.
  *

@@ -8,13 +8,14 @@ import { makeRopeTable, rope, type RopeTable } from "../tensor/ops/rope.ts";
 import type { ParameterSpec } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { uploadSlopes } from "./alibi.ts";
-import { attend } from "./attend.ts";
+import { attend, MAX_HEAD_WIDTH } from "./attend.ts";
 import {
   type ModelConfig,
   readChoice,
   readInteger,
   readNotNegative,
   readPositive,
+  requireAtMost,
   requireFalse,
   requireMultiple,
 } from "./config_json.ts";
@@ -46,6 +47,7 @@ export function baichuan(config: ModelConfig): ModelDescription {
   const H = readInteger(config, "num_attention_heads");
   requireMultiple("hidden_size", D, H, "num_attention_heads");
   const K = D / H;
+  requireAtMost("hidden_size / num_attention_heads", K, MAX_HEAD_WIDTH);
   const isRotary = (config.max_position_embeddings ?? undefined) !== undefined;
   if (isRotary) requireMultiple("hidden_size / num_attention_heads", K, 2); // rope turns pairs
   else readInteger(config, "model_max_length");

@@ -10,13 +10,14 @@ import { splitHeads } from "../tensor/ops/split_heads.ts";
 import type { ParameterSpec } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { uploadSlopes } from "./alibi.ts";
-import { attend } from "./attend.ts";
+import { attend, MAX_HEAD_WIDTH } from "./attend.ts";
 import {
   type ModelConfig,
   readBoolean,
   readDropout,
   readInteger,
   readPositive,
+  requireAtMost,
   requireMultiple,
 } from "./config_json.ts";
 import { normal, ones, zeros } from "./declare.ts";
@@ -37,6 +38,7 @@ export function bloom(config: ModelConfig): ModelDescription {
   const L = readInteger(config, key("n_layer", "num_hidden_layers"));
   const H = readInteger(config, headsKey);
   requireMultiple(widthKey, D, H, headsKey);
+  requireAtMost(`${widthKey} / ${headsKey}`, D / H, MAX_HEAD_WIDTH);
   const eps = readPositive(config, "layer_norm_epsilon", 1e-5);
   const std = readPositive(config, "initializer_range", 0.02);
   const tied = readBoolean(config, "tie_word_embeddings", true);

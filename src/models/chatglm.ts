@@ -8,7 +8,7 @@ import { linear } from "../tensor/ops/linear.ts";
 import { addRmsNorm, rmsNorm } from "../tensor/ops/norm.ts";
 import { makeRopeTable, rope } from "../tensor/ops/rope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { attend } from "./attend.ts";
+import { attend, MAX_HEAD_WIDTH } from "./attend.ts";
 import {
   type ModelConfig,
   readBoolean,
@@ -43,7 +43,7 @@ export function chatglm(config: ModelConfig): ModelDescription {
   requireValue(config, "multi_query_attention", true, false);
   const G = readInteger(config, "multi_query_group_num");
   requireMultiple("num_attention_heads", H, G, "multi_query_group_num");
-  const K = readInteger(config, "kv_channels");
+  const K = readInteger(config, "kv_channels", { max: MAX_HEAD_WIDTH });
   requireMultiple("kv_channels", K, 4); // rope turns pairs of half the head
   const eps = readPositive(config, "layernorm_epsilon", 1e-5);
   const qkvBias = readBoolean(config, "add_qkv_bias", false);

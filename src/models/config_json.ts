@@ -9,17 +9,21 @@ function refuse(key: string, requirement: string, value: unknown): never {
   throw new ConfigError([`Cannot read config.json as ${key} must be ${requirement}: ${found}`]);
 }
 
+/** Dimensions are 32-bit numbers in native code. */
+const LARGEST = 2 ** 31 - 1;
+
 /** An integer from `min` to `max`; `fallback` when the key is absent or null. */
 export function readInteger(
   config: ModelConfig,
   key: string,
   options: { min?: number; max?: number; fallback?: number } = {},
 ): number {
-  const { min = 1, max = Infinity, fallback } = options;
+  const { min = 1, max = LARGEST, fallback } = options;
   const value = config[key] ?? fallback;
   const isInside = typeof value === "number" && value >= min && value <= max;
   if (isInside && Number.isInteger(value)) return value;
-  const range = max === Infinity ? `of at least ${min}` : `from ${min} to ${max}`;
+  const isOpen = max === LARGEST && !(Number(value) > max);
+  const range = isOpen ? `of at least ${min}` : `from ${min} to ${max}`;
   return refuse(key, `an integer ${range}`, value);
 }
 
@@ -27,6 +31,11 @@ export function readInteger(
 export function requireMultiple(key: string, value: number, unit: number, unitKey?: string): void {
   const name = unitKey === undefined ? "" : `${unitKey} = `;
   if (value % unit !== 0) refuse(key, `a multiple of ${name}${unit}`, value);
+}
+
+/** Refuses a `value` that the keys of `what` give and that is more than `most`. */
+export function requireAtMost(what: string, value: number, most: number): void {
+  if (value > most) refuse(what, `at most ${most}`, value);
 }
 
 /** A positive number; `fallback` when the key is absent or null. */

@@ -5,7 +5,7 @@ import { embedding } from "../tensor/ops/embedding.ts";
 import { addRmsNorm, rmsNorm } from "../tensor/ops/norm.ts";
 import { makeRopeTable, rope } from "../tensor/ops/rope.ts";
 import type { Initializer, ParameterSpec } from "../tensor/parameter.ts";
-import { attend } from "./attend.ts";
+import { attend, MAX_HEAD_WIDTH } from "./attend.ts";
 import {
   type ModelConfig,
   readBoolean,
@@ -66,7 +66,7 @@ export function llamaLike(
   if ((config.head_dim ?? undefined) === undefined) {
     requireMultiple("hidden_size", D, H, "num_attention_heads");
   }
-  const K = readInteger(config, "head_dim", { fallback: D / H });
+  const K = readInteger(config, "head_dim", { fallback: D / H, max: MAX_HEAD_WIDTH });
   requireMultiple("head_dim", K, 2); // rope turns pairs
   const eps = readPositive(config, "rms_norm_eps", 1e-6);
   const std = readPositive(config, "initializer_range", 0.02);

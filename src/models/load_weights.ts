@@ -1,4 +1,5 @@
 /** Weights of a stage: read from a model directory, or started from scratch. @module */
+import { join } from "@std/path";
 import { ConfigError } from "../config/config_error.ts";
 import type { ModelSource } from "../checkpoint/model_source.ts";
 import type { Device } from "../tensor/device.ts";
@@ -7,9 +8,22 @@ import type { Parameter, ParameterSpec, ParameterStore } from "../tensor/paramet
 import { streamSeed } from "../tensor/stream_seed.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { ModelDescription } from "./model.ts";
+import { describeModel } from "./registry.ts";
 
 /** Storage types of files by their safetensors name. */
 const STORED: Readonly<Record<string, FloatType>> = { F32: "f32", BF16: "bf16", F16: "f16" };
+
+/**
+ * Describes the model of a directory and checks its tensors. Reads no weights.
+ *
+ * @throws {ConfigError} On a config.json that is not supported, and naming every tensor that is
+ * missing or has another shape or type
+ */
+export function checkSource(source: ModelSource): ModelDescription {
+  const model = describeModel(source.config, join(source.configDir, "config.json"));
+  checkWeights(model, source);
+  return model;
+}
 
 /**
  * Checks that the tensors of a model directory are those of the model. Reads no weights.
@@ -101,10 +115,11 @@ export function initializeWeights(device: Device, store: ParameterStore, seed: n
 }
 
 function checkEntry(layer: number, spec: ParameterSpec, source: ModelSource): string[] {
-  const path = `${layer}.${spec.name}`;
   if (!source.names(layer).includes(spec.name)) {
+    const path = `${layer}.${spec.name}`;
     return [`Cannot load ${source.dir} as it must hold ${path}: the tensor is missing`];
   }
+  const path = source.layout === "hf" ? source.hfName(layer, spec.name) : `${layer}.${spec.name}`;
   const { dtype, shape, file } = source.entry(layer, spec.name);
   if (!(dtype in STORED)) {
     return [

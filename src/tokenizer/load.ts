@@ -1,6 +1,7 @@
 /** Finds and loads the tokenizer of a model directory. @module */
 import { join } from "@std/path";
 import { ConfigError } from "../config/config_error.ts";
+import { isLfsPointer, POINTER_REASON } from "../formats/lfs_pointer.ts";
 import { HfTokenizer } from "./hf/hf_tokenizer.ts";
 import { ChatGlmTokenizer } from "./sentencepiece/chatglm_tokenizer.ts";
 import { parseModel } from "./sentencepiece/model_file.ts";
@@ -78,6 +79,7 @@ function loading<T>(path: string, build: () => T): T {
     const isFault = cause instanceof TypeError || cause instanceof SyntaxError ||
       cause instanceof RangeError;
     if (!isFault) throw cause;
+    if (isLfsPointer(path)) throw new ConfigError(`Cannot read ${path} as ${POINTER_REASON}`);
     throw new ConfigError(`Cannot load tokenizer from ${path}: ${cause.message}`, { cause });
   }
 }

@@ -4,6 +4,7 @@
  */
 import { join } from "@std/path";
 import { convertToPipeline } from "../../src/checkpoint/convert.ts";
+import { writeSafetensors } from "../../src/formats/safetensors.ts";
 import {
   at,
   type Case,
@@ -143,6 +144,26 @@ expectRefused("a model that is not there, or not a model, is refused before the 
   };
 });
 
+const LFS_POINTER = "version https://git-lfs.github.com/spec/v1\n" +
+  "oid sha256:4665a9ea423c2713d436b5ee50593a9640e0018c1550b5a0002f74190d6caea8\nsize 13\n";
+const convert = (
+  from: string,
+  to = "SAVE/new",
+) => ["convert", "hg_to_pp", "--input-path", from, "--save-path", to];
+const logits = (model: string) => {
+  const input = at("rows.safetensors");
+  writeSafetensors(
+    input,
+    ["input_ids", "attention_mask"].map((name) => ({
+      name,
+      dtype: "I64",
+      shape: [1, 2],
+      chunks: () => [new Uint8Array(BigInt64Array.of(1n, 1n).buffer)],
+    })),
+  );
+  return ["logits", "--model-path", model, "--input", input, "--output", "SAVE/out.safetensors"];
+};
+
 expectRefused("weights that do not fit are refused by their headers, before the run", () => {
   const weights = (dir: string) => join(dir, "model.safetensors");
   const truncated = modelDir((dir) => Deno.truncateSync(weights(dir), 100_000));
@@ -189,8 +210,24 @@ expectRefused("weights that do not fit are refused by their headers, before the 
     "cut short, inspect": { args: ["inspect", truncated], says: ["model.safetensors"], status: 1 },
     "other shapes": withModel(
       modelDir((_, config) => config.intermediate_size = 100),
-      "1.mlp.gate_proj.weight of",
+      "model.layers.0.mlp.gate_proj.weight of",
       "config.json makes it [100, 48]: current shape is [96, 48]",
+    ),
+    "other shapes, convert": {
+      args: convert(modelDir((_, config) => config.intermediate_size = 100)),
+      says: ["model.layers.0.mlp.gate_proj.weight of", "current shape is [96, 48]"],
+    },
+    "sizes beyond all, logits": {
+      args: logits(modelDir((_, config) => config.hidden_size = 1e12)),
+      says: ["hidden_size must be an integer from 1 to 2147483647: current value is 1000000000000"],
+    },
+    "other sizes, logits": {
+      args: logits(modelDir((_, config) => config.intermediate_size = 2 ** 31 - 1)),
+      says: ["model.layers.0.mlp.gate_proj.weight of", "current shape is [96, 48]"],
+    },
+    "a pointer of Git LFS": withModel(
+      modelDir((dir) => Deno.writeTextFileSync(weights(dir), LFS_POINTER)),
+      "model.safetensors as it is a pointer of Git LFS, not the file itself: fetch it with `git lfs",
     ),
     "a tensor missing": withModel(
       modelDir((_, config) => config.num_hidden_layers = 3),
@@ -292,6 +329,13 @@ expectRefused("a tokenizer that is missing, broken or too large for the model is
       config: { model_path: corrupt, data_path: text },
       says: [`${corrupt}/tokenizer.json`],
     },
+    "a pointer of Git LFS, tokenize": {
+      args: [
+        ...["tokenize", "--model-path"],
+        modelDir((dir) => Deno.writeTextFileSync(join(dir, "tokenizer.model"), LFS_POINTER)),
+      ],
+      says: ["tokenizer.model as it is a pointer of Git LFS"],
+    },
     "broken, tokenize": {
       args: ["tokenize", "--model-path", corrupt],
       says: [`${corrupt}/tokenizer.json`],
@@ -343,9 +387,6 @@ expectRefused("a save path that is taken or cannot be written is refused and lef
   const file = dataFile("of the user");
   Deno.mkdirSync(at("held"), { recursive: true });
   Deno.writeTextFileSync(at("held/metrics.jsonl"), '{"step":1}\n');
-  const convert = (
-    save: string,
-  ) => ["convert", "hg_to_pp", "--input-path", INIT, "--save-path", save];
   return {
     "below a file": {
       config: { save_path: at("good.jsonl/run") },
@@ -364,14 +405,17 @@ expectRefused("a save path that is taken or cannot be written is refused and lef
       config: { log_path: at("nowhere/x.log") },
       says: ["Cannot write log_path DIR/nowhere/x.log"],
     },
-    "convert, below a file": { args: convert("DIR/good.jsonl/x"), says: ["DIR/good.jsonl/x"] },
-    "convert, in use": { args: convert("SAVE"), says: ["must be empty or absent"] },
+    "convert, below a file": {
+      args: convert(INIT, "DIR/good.jsonl/x"),
+      says: ["DIR/good.jsonl/x"],
+    },
+    "convert, in use": { args: convert(INIT, "SAVE"), says: ["must be empty or absent"] },
     "convert, no input": {
       args: ["convert", "pp_to_hg", "--input-path", "DIR/none", "--save-path", "SAVE/new"],
       says: ["DIR/none"],
     },
     "convert, no size": {
-      args: [...convert("SAVE/new").with(1, "pp_to_hg"), "--max-shard-size", "lots"],
+      args: [...convert(INIT).with(1, "pp_to_hg"), "--max-shard-size", "lots"],
       says: ["--max-shard-size must be a size such as 500MB", "current value is lots"],
     },
   };

@@ -22,6 +22,14 @@ const CASES: [model: string, changes: Record<string, unknown>, message: string][
   ["chatglm3/hf", { rmsnorm: false }, "rmsnorm must be true"],
   ["chatglm3/hf", { add_bias_linear: true }, "add_bias_linear must be false"],
   ["chatglm3/hf", { hidden_dropout: -0.1 }, "hidden_dropout must be a number in [0, 1)"],
+  ["llama_gqa/hf", { head_dim: 258 }, "head_dim must be an integer from 1 to 256"],
+  ["bloom/hf", { hidden_size: 257, n_head: 1 }, "hidden_size / n_head must be at most 256"],
+  ["chatglm3/hf", { kv_channels: 260 }, "kv_channels must be an integer from 1 to 256"],
+  [
+    "baichuan2/hf",
+    { hidden_size: 258, num_attention_heads: 1 },
+    "hidden_size / num_attention_heads must be at most 256",
+  ],
   ["baichuan2/hf", { z_loss_weight: -1e-4 }, "z_loss_weight must be a number of at least 0"],
   [
     "baichuan2/hf",
