@@ -1,9 +1,9 @@
 /**
  * Runs every check of the project, one after another, and adds the results up: `scripts/test`.
  *
- * A check that prints `N passed` and `N failed` counts as that many, any other as one. A check that
- * cannot go on without a failed one is not run and counts as failed. One that is optional and ends
- * with status 3 has said what it lacks on this machine, and counts as skipped.
+ * A check that ends with `N passed` and `N failed` counts as that many, any other as one. A check
+ * that cannot go on without a failed one is not run and counts as failed. One that is optional and
+ * ends with status 3 has said what it lacks on this machine, and counts as skipped.
  * @module
  */
 import { fromFileUrl } from "@std/path";
@@ -54,11 +54,10 @@ for (const check of CHECKS) {
   const { code, text } = await run(check.command);
   const isSkipped = check.isOptional === true && code === SKIPPED;
   const success = code === 0 || isSkipped;
-  const count = (word: string) =>
-    [...text.matchAll(new RegExp(`(\\d+) ${word}\\b`, "g"))].reduce(
-      (sum, m) => sum + Number(m[1]),
-      0,
-    );
+  const count = (word: string) => {
+    const [, number] = [...text.matchAll(new RegExp(`(\\d+) ${word}\\b`, "g"))].at(-1) ?? [];
+    return Number(number ?? 0);
+  };
   const [good, bad] = [count("passed"), count("failed")];
   passes += good || Number(code === 0);
   failures += success ? bad : Math.max(1, bad);
