@@ -2,6 +2,7 @@
 //
 // C is cut into tiles, and the sum of a tile into parts, by the sizes of the product alone; one
 // thread does a tile from beginning to end. So the result does not depend on the number of threads.
+// Tiles are even, and not too few: the last one would keep the other threads waiting.
 // Operands of 16 bits are widened part by part, while they are in cache. So are copied those that
 // sgemm would read down columns: widths of models are powers of two, and such strides share few sets
 // of the cache.
@@ -18,7 +19,29 @@ namespace lp {
 
 namespace {
 constexpr int kTile = 384;  // rows and columns: panels are copied once per 384 products
+constexpr int kLeastTile = 128, kLeastTiles = 8; // where tiles are few, not all are so large
 constexpr int kInner = 1024; // a panel of 384 by 1024 f32 is 1.5 MB: about a second-level cache
+
+int pieces(int n, int size) { return (n + size - 1) / size; }
+
+// The size of `count` pieces of n, in whole registers of sgemm; what is left for the last is less.
+int even(int n, int count) { return pieces(pieces(n, count), 16) * 16; }
+
+// How each matrix C is cut.
+struct Grid {
+  int rows, cols, down, across; // of a tile, and tiles
+};
+
+Grid cut(const Product &p) {
+  int down = pieces(p.rows, kTile), across = pieces(p.cols, kTile);
+  while ((long)p.batch * down * across < kLeastTiles) {
+    const int rows = p.rows / down, cols = p.cols / across;
+    if (std::max(rows, cols) <= kLeastTile) break;
+    ++(rows > cols ? down : across);
+  }
+  const int rows = even(p.rows, down), cols = even(p.cols, across);
+  return {rows, cols, pieces(p.rows, rows), pieces(p.cols, cols)};
+}
 
 // One tile of C.
 struct Tile {
@@ -110,8 +133,8 @@ bool multiply_tile(const Product &p, const Tile &t, const In *A, const In *B, Ou
 
 void multiply_tiles(lp_ctx *ctx, const Product &p, const void *A, const void *B, void *C,
                     const void *bias) {
-  const int down = (p.rows + kTile - 1) / kTile, across = (p.cols + kTile - 1) / kTile;
-  const long tiles = (long)p.batch * down * across;
+  const Grid grid = cut(p);
+  const long each = (long)grid.down * grid.across, tiles = p.batch * each;
   float *memory = static_cast<float *>(
       ctx->gemm_workspace.get((size_t)ctx->threads * Panels::kFloats * sizeof(float)));
   std::atomic<bool> done{true};
@@ -121,9 +144,10 @@ void multiply_tiles(lp_ctx *ctx, const Product &p, const void *A, const void *B,
     // In a parallel region, however small: there oneDNN uses the calling thread alone
 #pragma omp parallel for schedule(dynamic)
     for (long i = 0; i < tiles; i++) {
-      const int matrix = (int)(i / ((long)down * across)), tile = (int)(i % ((long)down * across));
-      const int row = tile / across * kTile, col = tile % across * kTile;
-      const Tile t{matrix, row, col, std::min(kTile, p.rows - row), std::min(kTile, p.cols - col)};
+      const int matrix = (int)(i / each), tile = (int)(i % each);
+      const int row = tile / grid.across * grid.rows, col = tile % grid.across * grid.cols;
+      const Tile t{matrix, row, col, std::min(grid.rows, p.rows - row),
+                   std::min(grid.cols, p.cols - col)};
       Panels panels(memory + (size_t)omp_get_thread_num() * Panels::kFloats);
       if (!multiply_tile(p, t, static_cast<const In *>(A) + p.batch_a * matrix,
                          static_cast<const In *>(B) + p.batch_b * matrix,
