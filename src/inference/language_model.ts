@@ -1,6 +1,11 @@
 /** A model ready to generate: weights, key/value cache, and memory planned for both. @module */
 import { ConfigError } from "../config/config_error.ts";
-import { type Forward, LayerWeights, type ModelDescription } from "../models/model.ts";
+import {
+  type Forward,
+  type LayerRun,
+  LayerWeights,
+  type ModelDescription,
+} from "../models/model.ts";
 import { Arena, Pool, UNBOUNDED } from "../tensor/arena.ts";
 import { Device } from "../tensor/device.ts";
 import type { FloatType } from "../tensor/dtype.ts";
@@ -45,7 +50,7 @@ export class LanguageModel {
       ]);
     }
     const dry = new LanguageModel(Device.dry(), model, options);
-    dry.#run(new Int32Array(Math.min(capacity, PREFILL_CHUNK)));
+    dry.extend(new Int32Array(Math.min(capacity, PREFILL_CHUNK)));
     const loaded = new LanguageModel(device, model, options, dry.#arena.peakBytes);
     load(loaded.#store);
     return loaded;
@@ -70,20 +75,32 @@ export class LanguageModel {
     this.#arena = new Arena(arenaBytes === undefined ? UNBOUNDED : device.region(arenaBytes));
   }
 
+  /** Forgets the sequence: the next token is the first of another one. */
+  restart(): void {
+    this.#length = 0;
+    for (const cache of this.#caches) cache.length = 0;
+  }
+
   /**
    * Adds tokens to the sequence.
    *
    * @returns Logits [1, V] f32 of the token after them, on the device until the next call
    */
   extend(ids: Int32Array): Tensor {
-    for (let at = 0; at + PREFILL_CHUNK < ids.length; at += PREFILL_CHUNK) {
-      this.#run(ids.subarray(at, at + PREFILL_CHUNK));
+    let at = 0;
+    for (; at + PREFILL_CHUNK < ids.length; at += PREFILL_CHUNK) {
+      this.#runBlocks(ids.subarray(at, at + PREFILL_CHUNK));
     }
-    const rest = ids.length % PREFILL_CHUNK || PREFILL_CHUNK;
-    return this.#run(ids.subarray(Math.max(0, ids.length - rest)));
+    const { h, run, tape } = this.#runBlocks(ids.subarray(at));
+    const [S, D] = h.shape;
+    const { x, w } = this.#forward.head(run(this.#caches.length + 1), h.view((S - 1) * D, [1, D]));
+    const logits = tape.empty([1, this.#model.vocabSize], "f32");
+    matmul(tape, x, w.weight, logits, { transposeB: true });
+    return logits;
   }
 
-  #run(ids: Int32Array): Tensor {
+  /** Everything but the head, for tokens that run at once. Returns their hidden states [S, D]. */
+  #runBlocks(ids: Int32Array): { h: Tensor; run: (layer: number) => LayerRun; tape: Tape } {
     const S = ids.length;
     this.#arena.reset();
     const tape = new Tape(
@@ -106,23 +123,18 @@ export class LanguageModel {
         end: each((t) => start + t + 1),
       },
     };
-    const run = (layer: number) => ({
+    const run = (layer: number): LayerRun => ({
       tape,
       batch,
       weights: new LayerWeights(this.#store, layer),
       cache: this.#caches[layer - 1],
     });
-    const last = this.#model.layers.length - 1;
     let h = this.#forward.embed(run(0));
-    for (let layer = 1; layer < last; layer++) {
-      h = this.#forward.block(run(layer), h);
-      this.#caches[layer - 1].length += S;
+    for (const [i, cache] of this.#caches.entries()) {
+      h = this.#forward.block(run(i + 1), h);
+      cache.length += S;
     }
     this.#length += S;
-    const D = this.#model.width;
-    const { x, w } = this.#forward.head(run(last), h.view((S - 1) * D, [1, D]));
-    const logits = tape.empty([1, this.#model.vocabSize], "f32");
-    matmul(tape, x, w.weight, logits, { transposeB: true });
-    return logits;
+    return { h, run, tape };
   }
 }
