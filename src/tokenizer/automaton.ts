@@ -24,6 +24,7 @@ export class Automaton {
   readonly #code: readonly Instruction[];
   readonly #threads: (readonly number[])[] = [[], []];
   readonly #rowOf = new Map<string, number>([["", DEAD_ROW]]);
+  readonly #begins = new Uint8Array(ROW).fill(1); // 0 for the classes that no match begins with
   #table = new Int32Array(16 * ROW).fill(UNKNOWN);
 
   /** Makes the automaton of an expression; undefined if there is none, or only a huge one. */
@@ -69,6 +70,14 @@ export class Automaton {
     }
   }
 
+  /** First place of `units[begin, end)` where a match may begin; `end` if there is none. */
+  skip(units: Uint16Array, begin: number, end: number): number {
+    const classes = this.#classes.ofUnit, begins = this.#begins;
+    let i = begin;
+    while (i < end && begins[classes[units[i]!]!] === 0) i++;
+    return i;
+  }
+
   #classOf(unit: number): number {
     const c = this.#classes.ofUnit[unit]!;
     return c === PAIR ? this.#classes.ofLoneHigh : c;
@@ -81,6 +90,7 @@ export class Automaton {
       for (const c of classes) this.#step(row, c);
       if (this.#threads.length > MAX_STATES) return false;
     }
+    for (const c of classes) if (this.#table[START_ROW + c] === DEAD_ROW) this.#begins[c] = 0;
     return true;
   }
 

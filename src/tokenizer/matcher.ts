@@ -14,6 +14,8 @@ export interface Matcher {
    * is empty. The places that are asked for never decrease.
    */
   matchAt(place: number): number;
+  /** The next character at or after `place` where a match may begin; the span's end if there is none. */
+  skip(place: number): number;
 }
 
 /**
@@ -48,6 +50,10 @@ class AutomatonMatcher implements Matcher {
   matchAt(place: number): number {
     return this.#automaton.match(this.#units, place, this.#end);
   }
+
+  skip(place: number): number {
+    return this.#automaton.skip(this.#units, place, this.#end);
+  }
 }
 
 /** For what no automaton can do. */
@@ -55,8 +61,9 @@ export class RegexMatcher implements Matcher {
   readonly #regex: RegExp;
   #matches: Iterator<RegExpExecArray> = [].values();
   #offset = 0;
-  #begin = 0; // of the match at or after the last place, Infinity if there is none
   #end = 0;
+  #begin = 0; // of the match at or after the last place, Infinity if there is none
+  #matchEnd = 0;
 
   /** Takes an expression with the flag `g`. */
   constructor(regex: RegExp) {
@@ -65,16 +72,21 @@ export class RegexMatcher implements Matcher {
 
   start(units: Uint16Array, begin: number, end: number): void {
     this.#offset = begin;
+    this.#end = end;
     this.#matches = textOfUnits(units, begin, end).matchAll(this.#regex);
     this.#begin = -1;
   }
 
   matchAt(place: number): number {
+    return this.skip(place) === place ? this.#matchEnd : -1;
+  }
+
+  skip(place: number): number {
     while (this.#begin < place) {
       const found = this.#matches.next();
       this.#begin = found.done ? Infinity : this.#offset + found.value.index;
-      this.#end = found.done ? Infinity : this.#begin + found.value[0].length;
+      this.#matchEnd = found.done ? Infinity : this.#begin + found.value[0].length;
     }
-    return this.#begin === place ? this.#end : -1;
+    return Math.min(this.#begin, this.#end);
   }
 }

@@ -1,7 +1,7 @@
 /** Access to the tokenizer fixtures. @module */
 import { gunzipSync } from "node:zlib";
 import { fromFileUrl, join } from "@std/path";
-import type { Splitter } from "../../src/tokenizer/splitter.ts";
+import { PieceList, type Splitter } from "../../src/tokenizer/splitter.ts";
 
 /** Folder of all fixtures. */
 export const FIXTURES: string = fromFileUrl(new URL("../fixtures/tokenizers", import.meta.url));
@@ -55,10 +55,12 @@ export function unitsOf(text: string): Uint16Array {
 
 /** The pieces that a splitter cuts a text into. */
 export function cut(splitter: Splitter, text: string): string[] {
-  const pieces: string[] = [];
-  splitter.start(unitsOf(text), 0, text.length);
-  while (splitter.next()) pieces.push(text.slice(splitter.pieceBegin, splitter.pieceEnd));
-  return pieces;
+  const pieces = new PieceList();
+  splitter.split(unitsOf(text), 0, text.length, pieces);
+  return Array.from(
+    { length: pieces.count },
+    (_, i) => text.slice(pieces.begins[i], pieces.ends[i]),
+  );
 }
 
 /** A generator of pseudo-random integers in [0, n): mulberry32. */

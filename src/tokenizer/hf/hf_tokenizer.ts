@@ -2,7 +2,7 @@
 import type { CharBpeReading } from "../char_bpe.ts";
 import { META_SPACE, META_UNIT } from "../cut_table.ts";
 import { IdBuffer } from "../id_buffer.ts";
-import type { Splitter } from "../splitter.ts";
+import { PieceList, type Splitter } from "../splitter.ts";
 import { StreamDecoder } from "../stream_decoder.ts";
 import type { DecoderStage } from "../text_sink.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "../tokenizer.ts";
@@ -39,6 +39,8 @@ export class HfTokenizer implements Tokenizer {
   readonly #units = new UnitBuffer(); // of the text as it is
   readonly #normalized = new UnitBuffer();
   readonly #piece = new UnitBuffer();
+  readonly #pieces = new PieceList();
+  readonly #finerPieces = new PieceList();
   readonly #out = new IdBuffer();
 
   /**
@@ -160,7 +162,7 @@ export class HfTokenizer implements Tokenizer {
     if (this.#meta !== undefined) return this.#encodeMeta(units, begin, end, lead > 0, this.#meta);
     if (preTokenizer === undefined) return model.encode(units, begin, end, out);
     if (preTokenizer.splitters) {
-      return this.#encodePieces(units, begin, end, preTokenizer.splitters, 0);
+      return this.#encodePieces(units, begin, end, preTokenizer.splitters);
     }
     for (const { text } of preTokenizer.pieces({ text: textOfUnits(units, begin, end), lead })) {
       const count = this.#piece.load(text, 0, text.length);
@@ -168,19 +170,20 @@ export class HfTokenizer implements Tokenizer {
     }
   }
 
-  #encodePieces(
-    units: Uint16Array,
-    begin: number,
-    end: number,
-    splitters: readonly Splitter[],
-    step: number,
-  ): void {
-    const splitter = splitters[step]!, isLast = step + 1 === splitters.length;
-    splitter.start(units, begin, end);
-    while (splitter.next()) {
-      const { pieceBegin, pieceEnd } = splitter;
-      if (isLast) this.#model.encode(units, pieceBegin, pieceEnd, this.#out);
-      else this.#encodePieces(units, pieceBegin, pieceEnd, splitters, step + 1);
+  /** Cuts `units[begin, end)` by one splitter after the other, and encodes the pieces. */
+  #encodePieces(units: Uint16Array, begin: number, end: number, splitters: readonly Splitter[]) {
+    let pieces = this.#pieces, finer = this.#finerPieces;
+    pieces.count = 0;
+    pieces.push(begin, end);
+    for (const splitter of splitters) {
+      finer.count = 0;
+      for (let i = 0; i < pieces.count; i++) {
+        splitter.split(units, pieces.begins[i]!, pieces.ends[i]!, finer);
+      }
+      [pieces, finer] = [finer, pieces];
+    }
+    for (let i = 0; i < pieces.count; i++) {
+      this.#model.encode(units, pieces.begins[i]!, pieces.ends[i]!, this.#out);
     }
   }
 

@@ -3,7 +3,7 @@ import { META_SPACE } from "../cut_table.ts";
 import { makeMatcher } from "../matcher.ts";
 import { GPT2_PATTERN } from "../patterns.ts";
 import { literalRegex } from "../regex_syntax.ts";
-import { Splitter } from "../splitter.ts";
+import { PieceList, Splitter } from "../splitter.ts";
 import { UnitBuffer } from "../units.ts";
 import { Component } from "./component.ts";
 import { readBehavior, readMatcher } from "./pattern.ts";
@@ -111,17 +111,16 @@ const WORD = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}";
 const WORDS_OR_SIGNS = `[${WORD}]+|[^${WORD}\\s]+`;
 
 function cutting(splitter: Splitter): PreTokenizer {
-  const units = new UnitBuffer();
+  const units = new UnitBuffer(), list = new PieceList();
   return {
     pieces: ({ text, lead }) => {
-      const out: Piece[] = [];
       const count = units.load(text, 0, text.length);
-      splitter.start(units.data, 0, count);
-      while (splitter.next()) {
-        const { pieceBegin, pieceEnd } = splitter;
-        out.push({ text: text.slice(pieceBegin, pieceEnd), lead: Math.max(0, lead - pieceBegin) });
-      }
-      return out;
+      list.count = 0;
+      splitter.split(units.data, 0, count, list);
+      return Array.from({ length: list.count }, (_, i) => {
+        const begin = list.begins[i]!;
+        return { text: text.slice(begin, list.ends[i]!), lead: Math.max(0, lead - begin) };
+      });
     },
     splitters: [splitter],
   };

@@ -5,7 +5,7 @@ import { isSystemError } from "../../formats/file_bytes.ts";
 import { CHARACTER_OF_BYTE } from "../byte_alphabet.ts";
 import { makeMatcher } from "../matcher.ts";
 import { LLAMA3_PATTERN } from "../patterns.ts";
-import { Splitter } from "../splitter.ts";
+import { PieceList, Splitter } from "../splitter.ts";
 import { UnitBuffer } from "../units.ts";
 import { corpusTexts } from "./corpus_texts.ts";
 import { type CountedWords, type LearnedMerge, learnMerges } from "./learn_merges.ts";
@@ -62,12 +62,13 @@ export function trainBpe(texts: Iterable<string>, options: TrainOptions): Traine
 
 /** Counts the pieces of texts. */
 export function countWords(texts: Iterable<string>, splitter: Splitter): Map<string, number> {
-  const counts = new Map<string, number>(), units = new UnitBuffer();
+  const counts = new Map<string, number>(), units = new UnitBuffer(), pieces = new PieceList();
   for (const text of texts) {
     const size = units.load(text, 0, text.length);
-    splitter.start(units.data, 0, size);
-    while (splitter.next()) {
-      const word = text.slice(splitter.pieceBegin, splitter.pieceEnd), count = counts.get(word);
+    pieces.count = 0;
+    splitter.split(units.data, 0, size, pieces);
+    for (let i = 0; i < pieces.count; i++) {
+      const word = text.slice(pieces.begins[i], pieces.ends[i]), count = counts.get(word);
       // a slice would keep the whole text alive
       if (count === undefined) counts.set(` ${word}`.slice(1), 1);
       else counts.set(word, count + 1);
