@@ -139,7 +139,15 @@ export function text(o: { doc: string; default?: string; type?: string }): Key<s
 
 /** The path of a file or directory; relative ones start at the current directory. */
 export function path(o: { doc: string; default?: string }): Key<string> {
-  return text({ ...o, type: "the path of a file or directory" });
+  const key = text({ ...o, type: "the path of a file or directory" });
+  const type = "a path without ~, which only a shell replaces";
+  return {
+    ...key,
+    read: (value, path, reading) =>
+      typeof value === "string" && /^~(\/|$)/.test(value)
+        ? reading.fail(path, type, value)
+        : key.read(value, path, reading),
+  };
 }
 
 /** One of a few words. */

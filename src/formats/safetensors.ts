@@ -101,7 +101,8 @@ class OpenSafetensors implements SafetensorsFile {
     if (length > HEADER_LIMIT) {
       throw new FormatError(
         path,
-        `its header must have at most ${HEADER_LIMIT} bytes: it claims ${length}`,
+        `its header must have at most ${HEADER_LIMIT} bytes: it claims ${length}, ` +
+          "as files do that are no safetensors",
       );
     }
     if (8 + Number(length) > size) {

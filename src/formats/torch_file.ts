@@ -14,6 +14,8 @@ const PICKLE_LIMIT = 32 << 20;
 /** First object of the format before zip, and the version of that format. */
 const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
 const LEGACY_VERSION = 1001;
+/** First byte of a pickle since its protocol 2, which torch.save has always used. */
+const PICKLE_START = 0x80;
 
 /** Bytes of a storage. */
 interface StoragePlace extends ZipEntry {
@@ -91,6 +93,10 @@ function readArchive(file: Deno.FsFile, path: string, size: number): Contents {
 
 /** Four pickles (magic, version, machine, the object), a list of storage keys, then the storages. */
 function readLegacy(file: Deno.FsFile, path: string, size: number): Contents {
+  if (size === 0) throw new FormatError(path, "it is empty");
+  if (new ByteReader(file, path, 0, 1).u8() !== PICKLE_START) {
+    throw new FormatError(path, "it is neither a zip archive nor another file of torch.save");
+  }
   const reader = new ByteReader(file, path, 0, Math.min(size, PICKLE_LIMIT));
   const world = new TorchWorld();
   const magic = readPickle(reader, world);

@@ -3,7 +3,7 @@ import { ConfigError } from "../config/config_error.ts";
 import { baichuan } from "./baichuan.ts";
 import { bloom } from "./bloom.ts";
 import { chatglm } from "./chatglm.ts";
-import type { ModelConfig } from "./config_json.ts";
+import { type ModelConfig, readInteger } from "./config_json.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
 import { mixtral } from "./mixtral.ts";
@@ -29,7 +29,10 @@ export const FAMILIES: Readonly<Record<string, (config: ModelConfig) => ModelDes
  */
 export function describeModel(config: ModelConfig, file?: string): ModelDescription {
   try {
-    return familyOf(config)(config);
+    const model = familyOf(config)(config);
+    // rows are filled with it, whether or not the family knows of padding
+    readInteger(config, "pad_token_id", { min: -1, max: model.vocabSize - 1, fallback: -1 });
+    return model;
   } catch (error) {
     if (!(error instanceof ConfigError) || file === undefined) throw error;
     throw new ConfigError(error.problems.map((problem) => `${problem} (${file})`));

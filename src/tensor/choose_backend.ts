@@ -76,7 +76,9 @@ function inspect(
 ): Omit<ChosenBackend, "backend"> | string {
   const paths = libraryPaths(backend);
   if (!paths.some((path) => existsSync(path))) {
-    return `this program has no CUDA backend: ${paths.join(" and ")} were looked for`;
+    return `this program has no CUDA backend: ${paths.join(" and ")} ${
+      paths.length === 1 ? "was" : "were"
+    } looked for`;
   }
   let description: BackendDescription;
   try {

@@ -61,14 +61,18 @@ export function describePlan(config: TrainConfig): string {
   const total = stages.reduce((sum, stage) => sum + stage.parameters, 0);
   const perStep = tokens * M * config.replicas;
   return [
-    `${config.worldSize} ranks: ${config.stages} stages of ${config.replicas} replicas, ` +
+    `${count(config.worldSize, "rank")}: ${count(config.stages, "stage")} of ${
+      count(config.replicas, "replica")
+    }, ` +
     `parts [${parts.join(", ")}], ${(total / 1e6).toFixed(2)}M parameters in ${config.dtype}`,
     columns(["stage", "layers", "parameters", "products", "in flight"], rows),
     "",
     `Memory of a rank${isOther ? ` (workspace as on the CPU: ${config.device} is not here)` : ""}`,
     memoryTable(memory),
     "",
-    `${config.schedule}, ${M} micro-batches: bubble ${(100 * bubble).toFixed(1)} %, at least ` +
+    `${config.schedule}, ${count(M, "micro-batch", "es")}: bubble ${
+      (100 * bubble).toFixed(1)
+    } %, at least ` +
     `${passTime.toFixed(3)}s a step of ${perStep} tokens, at ${
       (rate / 1e9).toFixed(0)
     } GFLOP/s a rank`,
@@ -110,4 +114,8 @@ function columns(header: readonly string[], rows: readonly string[][]): string {
   return [header, ...rows]
     .map((row) => row.map((cell, i) => cell.padStart(widths[i])).join("  "))
     .join("\n");
+}
+
+function count(n: number, what: string, plural = "s"): string {
+  return `${n} ${what}${n === 1 ? "" : plural}`;
 }

@@ -93,6 +93,10 @@ expectRefused("a wrong configuration names key, requirement, value and place", (
       says: ["Cannot use device: cuda as"],
     },
   }),
+  "a path that only a shell understands": {
+    config: { data_path: "~/data.jsonl" },
+    says: ["data_path as it must be a path without ~", 'current value is "~/data.jsonl" ('],
+  },
   "an override of nothing": {
     args: ["train", right(), "--set", "optimizer"],
     says: ["optimizer"],
@@ -129,6 +133,10 @@ expectRefused("a model that is not there, or not a model, is refused before the 
       modelDir((_, config) => delete config.num_attention_heads),
       "num_attention_heads must be an integer of at least 1: it is missing (",
       "/config.json)",
+    ),
+    "a padding token beyond the vocabulary": withModel(
+      modelDir((_, config) => config.pad_token_id = 200),
+      "pad_token_id must be an integer from -1 to 199: current value is 200",
     ),
     "a wrong key": withModel(
       modelDir((_, config) => config.hidden_size = "48"),
@@ -206,6 +214,11 @@ expectRefused("weights that do not fit are refused by their headers, before the 
       says: ["model.safetensors", "97864 bytes"],
     },
     "no file, inspect": { args: ["inspect", "DIR/none"], says: ["DIR/none"] },
+    "no file of tensors, inspect": {
+      args: ["inspect", join(INIT, "config.json")],
+      says: ["config.json as it is neither a zip archive nor another file of torch.save"],
+      status: 1,
+    },
     "no tensors, inspect": { args: ["inspect", "SAVE"], says: ["Cannot inspect"], status: 1 },
     "cut short, inspect": { args: ["inspect", truncated], says: ["model.safetensors"], status: 1 },
     "other shapes": withModel(

@@ -23,6 +23,8 @@ const CASES: [model: string, changes: Record<string, unknown>, message: string][
   ["chatglm3/hf", { add_bias_linear: true }, "add_bias_linear must be false"],
   ["chatglm3/hf", { hidden_dropout: -0.1 }, "hidden_dropout must be a number in [0, 1)"],
   ["llama_gqa/hf", { head_dim: 258 }, "head_dim must be an integer from 1 to 256"],
+  ["llama_gqa/hf", { pad_token_id: 400 }, "pad_token_id must be an integer from -1 to 399"],
+  ["bloom/hf", { pad_token_id: 1e4 }, "pad_token_id must be an integer from -1 to"],
   ["bloom/hf", { hidden_size: 257, n_head: 1 }, "hidden_size / n_head must be at most 256"],
   ["chatglm3/hf", { kv_channels: 260 }, "kv_channels must be an integer from 1 to 256"],
   [
