@@ -1,7 +1,6 @@
 /** `trainer_state.json`: what makes a directory a complete training checkpoint. @module */
 import { join } from "@std/path";
 import { ConfigError } from "../config/config_error.ts";
-import type { WrittenFile } from "../formats/safetensors.ts";
 import { readJsonObject } from "./model_dir.ts";
 
 /** The name of the file; it is written last. */
@@ -9,6 +8,14 @@ export const STATE_FILE = "trainer_state.json";
 
 /** Raised when a reader of older versions could misread the file. */
 const FORMAT = 1;
+
+/** What was written to a file of tensors, for those who check it later. */
+export interface WrittenFile {
+  /** Size of the file. */
+  bytes: number;
+  /** CRC-32 of the whole file. */
+  crc32: number;
+}
 
 /** Contents of the file. */
 export interface TrainerState {

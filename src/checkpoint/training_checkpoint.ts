@@ -13,7 +13,7 @@ import { crc32 } from "node:zlib";
 import { ConfigError } from "../config/config_error.ts";
 import { FileBatch } from "../formats/file_batch.ts";
 import { nameFile, syncPath, writeTextDurably } from "../formats/file_bytes.ts";
-import { openSafetensors, writeTensors, type WrittenFile } from "../formats/safetensors.ts";
+import { openSafetensors, writeTensors } from "../formats/safetensors.ts";
 import type { StoredType, TensorData, TensorFile } from "../formats/tensor_file.ts";
 import { copyExtraFiles } from "./extra_files.ts";
 import { layerFileName } from "./layer_file.ts";
@@ -25,6 +25,7 @@ import {
   readTrainerState,
   STATE_FILE,
   type TrainerState,
+  type WrittenFile,
 } from "./trainer_state.ts";
 
 /** Which checkpoint to write. All ranks give the same. */
@@ -139,13 +140,21 @@ export class CheckpointWriter {
 
   async #write(name: string, tensors: Iterable<TensorData>): Promise<void> {
     const path = join(this.dir, name);
-    const written = await this.#batch.write(path, (file) => writeTensors(file, tensors));
+    const written = await this.#batch.write(path, (file) => writeChecked(file, tensors));
     try {
       Deno.writeTextFileSync(path + RECEIPT, JSON.stringify(written));
     } catch (error) {
       throw nameFile(path, error);
     }
   }
+}
+
+function writeChecked(file: Deno.FsFile, tensors: Iterable<TensorData>): WrittenFile {
+  let checksum = 0;
+  const bytes = writeTensors(file, tensors, {
+    onBytes: (piece) => checksum = crc32(piece, checksum),
+  });
+  return { bytes, crc32: checksum };
 }
 
 /** Beside each file until the commit: its size and checksum, from the rank that wrote it. */

@@ -1,5 +1,4 @@
 /** Reading and writing safetensors files. @module */
-import { crc32 } from "node:zlib";
 import { CHUNK_BYTES, readAt, writeAll, writeFileDurably } from "./file_bytes.ts";
 import { FormatError } from "./format_error.ts";
 import {
@@ -35,14 +34,6 @@ export function openSafetensors(path: string): SafetensorsFile {
   }
 }
 
-/** What was written, for those who check it later. */
-export interface WrittenFile {
-  /** Size of the file. */
-  bytes: number;
-  /** CRC-32 of the whole file. */
-  crc32: number;
-}
-
 /**
  * Writes a safetensors file durably, one piece of a tensor in memory at a time. The result depends
  * only on the tensors, not on their order: wider types come first, then names.
@@ -55,31 +46,40 @@ export function writeSafetensors(
   path: string,
   tensors: Iterable<TensorData>,
   metadata: Record<string, string> = { format: "pt" },
-): WrittenFile {
-  return writeFileDurably(path, (file) => writeTensors(file, tensors, metadata));
+): void {
+  writeFileDurably(path, (file) => writeTensors(file, tensors, { metadata }));
 }
 
-/** Writes what {@linkcode writeSafetensors} does to an open file, which the caller makes durable. */
+/**
+ * Writes what {@linkcode writeSafetensors} does to an open file, which the caller makes durable.
+ *
+ * @param options.onBytes Called with all bytes of the file, piece by piece, as for a checksum
+ * @returns Size of the file in bytes
+ */
 export function writeTensors(
   file: Deno.FsFile,
   tensors: Iterable<TensorData>,
-  metadata: Record<string, string> = { format: "pt" },
-): WrittenFile {
+  options: {
+    metadata?: Record<string, string>;
+    onBytes?: (bytes: Uint8Array) => void;
+  } = {},
+): number {
+  const { metadata = { format: "pt" }, onBytes } = options;
   const ordered = [...tensors].sort(compareForLayout);
-  const written = { bytes: 0, crc32: 0 };
+  let written = 0;
   const write = (bytes: Uint8Array) => {
     writeAll(file, bytes);
-    written.bytes += bytes.length;
-    written.crc32 = crc32(bytes, written.crc32);
+    written += bytes.length;
+    onBytes?.(bytes);
   };
   write(buildHeader(ordered, metadata));
   for (const tensor of ordered) {
     const { name, dtype, shape } = tensor;
-    const end = written.bytes + tensorBytes(dtype, shape)!;
+    const end = written + tensorBytes(dtype, shape)!;
     for (const chunk of tensor.chunks()) write(chunk);
-    if (written.bytes !== end) {
+    if (written !== end) {
       throw new RangeError(
-        `Cannot store ${name} as it must end at byte ${end}: its pieces end at ${written.bytes}`,
+        `Cannot store ${name} as it must end at byte ${end}: its pieces end at ${written}`,
       );
     }
   }
