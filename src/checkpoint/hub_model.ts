@@ -3,7 +3,7 @@ import { dirname, join } from "@std/path";
 import { ConfigError } from "../config/config_error.ts";
 import { fetchFiles, type FetchOptions } from "../hub/fetch_files.ts";
 import { HubClient } from "../hub/hub_client.ts";
-import { HubRefusal } from "../hub/hub_error.ts";
+import { HubFailure, HubRefusal } from "../hub/hub_error.ts";
 import { formatHubName, type HubName, parseHubName } from "../hub/hub_name.ts";
 import { type HubSettings, hubSettings } from "../hub/hub_settings.ts";
 import { RepoCache, statOrNone } from "../hub/repo_cache.ts";
@@ -54,8 +54,10 @@ export async function localModel(path: string, options: HubOptions): Promise<Fet
   try {
     return await fetchModel(wanted, options);
   } catch (error) {
-    if (!(error instanceof HubRefusal)) throw error;
-    throw new ConfigError(`${error.message}; nor is there a directory ${path}`, { cause: error });
+    const told = error instanceof Error ? `${error.message}; nor is there a directory ${path}` : "";
+    if (error instanceof HubRefusal) throw new ConfigError(told, { cause: error });
+    if (error instanceof HubFailure) throw new HubFailure(told, { cause: error });
+    throw error;
   }
 }
 
@@ -113,7 +115,7 @@ async function fetchModel(
   const cached = completeSnapshot(cache, wanted, options.need);
   if (settings.isOffline) {
     if (cached !== undefined) return cached;
-    throw new ConfigError(
+    throw new HubRefusal(
       `Cannot fetch ${formatHubName(wanted)} as HF_HUB_OFFLINE is set, and ${settings.cacheDir} ` +
         `does not have all of it: unset it, or fetch the model where there is a network`,
     );

@@ -6,6 +6,7 @@ import { dumpSamples } from "../data/dump_samples.ts";
 import { prepareDataset, type PrepareProgress } from "../data/prepare_dataset.ts";
 import { readFlags, repeated, toggle } from "./flags.ts";
 import { modelDirectory } from "./local_model.ts";
+import { writeOut } from "./standard_output.ts";
 
 /** Runs the command. Returns the exit status. */
 export async function data(args: string[]): Promise<number> {
@@ -25,10 +26,12 @@ export async function data(args: string[]): Promise<number> {
     packing: config.packing,
     onProgress: isTerminal ? showProgress : undefined,
   });
-  if (isTerminal) write(Deno.stderr, "\r\x1b[K");
-  console.log(describeData(dataPath, prepared, config.packing));
-  console.log(`\nThe first sample (the model learns what stands between << and >>):\n`);
-  console.log(renderFirstRow(prepared.path, modelPath));
+  if (isTerminal) writeError("\r\x1b[K");
+  writeOut(
+    `${describeData(dataPath, prepared, config.packing)}\n\n` +
+      "The first sample (the model learns what stands between << and >>):\n\n" +
+      `${renderFirstRow(prepared.path, modelPath)}\n`,
+  );
   for (const warning of dataWarnings(prepared.stats, maxSeqLen, hasChat(modelPath))) {
     console.error(`\nWarning: ${warning}`);
   }
@@ -40,10 +43,10 @@ async function printSamples(samples: AsyncIterable<unknown>): Promise<void> {
   for await (const sample of samples) {
     lines += JSON.stringify(sample) + "\n";
     if (lines.length < 1 << 16) continue;
-    write(Deno.stdout, lines);
+    writeOut(lines);
     lines = "";
   }
-  write(Deno.stdout, lines);
+  writeOut(lines);
 }
 
 function showProgress({ phase, bytes, totalBytes, samples }: PrepareProgress): void {
@@ -53,10 +56,10 @@ function showProgress({ phase, bytes, totalBytes, samples }: PrepareProgress): v
     wait: "Waiting for another run that tokenizes the same data",
     tokenize: `Tokenizing ${share}, ${samples} samples`,
   }[phase];
-  write(Deno.stderr, `\r\x1b[K${text}`);
+  writeError(`\r\x1b[K${text}`);
 }
 
-function write(to: { writeSync(bytes: Uint8Array): number }, text: string): void {
+function writeError(text: string): void {
   const bytes = new TextEncoder().encode(text);
-  for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
+  for (let at = 0; at < bytes.length;) at += Deno.stderr.writeSync(bytes.subarray(at));
 }

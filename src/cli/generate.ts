@@ -2,6 +2,7 @@
 import { generate as run } from "../inference/generate.ts";
 import { choice, deviceChoice, number, readFlags, repeated, required, toggle } from "./flags.ts";
 import { modelDirectory } from "./local_model.ts";
+import { writeOut } from "./standard_output.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Runs `llmpipe generate ARGS`: the continuation goes to stdout as it comes. Returns the exit status. */
@@ -41,8 +42,8 @@ export async function generate(args: string[]): Promise<number> {
     device: flags.device,
   });
   let next = stream.next();
-  for (; !next.done; next = stream.next()) write(next.value);
-  write("\n");
+  for (; !next.done; next = stream.next()) writeOut(next.value);
+  writeOut("\n");
   const { promptTokens, prefillSeconds, newTokens, decodeSeconds } = next.value;
   const rate = (tokens: number, seconds: number) => (tokens / Math.max(seconds, 1e-9)).toFixed(1);
   console.error(
@@ -50,9 +51,4 @@ export async function generate(args: string[]): Promise<number> {
       `generated: ${newTokens} tokens, ${rate(Math.max(0, newTokens - 1), decodeSeconds)} tokens/s`,
   );
   return 0;
-}
-
-function write(text: string): void {
-  let bytes = new TextEncoder().encode(text);
-  while (bytes.length) bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
 }

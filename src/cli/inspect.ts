@@ -6,6 +6,7 @@ import { FormatError } from "../formats/format_error.ts";
 import { describeError } from "./describe_error.ts";
 import { readFlags, toggle } from "./flags.ts";
 import { modelDirectory } from "./local_model.ts";
+import { writeOut } from "./standard_output.ts";
 
 /**
  * Runs `llmpipe inspect ARGS`: a line of JSON per tensor. Returns the exit status, 1 for a file that
@@ -18,7 +19,7 @@ export async function inspect(args: string[]): Promise<number> {
     throw new ConfigError(`Cannot inspect ${path}: there is no such file or directory`);
   }
   try {
-    for (const line of inspectTensors(path, { hash })) console.log(JSON.stringify(line));
+    for (const line of inspectTensors(path, { hash })) writeOut(`${JSON.stringify(line)}\n`);
     return 0;
   } catch (error) {
     if (!(error instanceof FormatError || error instanceof ConfigError)) throw error;

@@ -3,6 +3,7 @@ import { loadConfig } from "../config/load.ts";
 import { describePlan } from "../train/plan.ts";
 import { readFlags, repeated } from "./flags.ts";
 import { modelDirectory } from "./local_model.ts";
+import { writeOut } from "./standard_output.ts";
 
 /** Runs `llmpipe plan CONFIG.yml`. Returns the exit status. */
 export async function plan(args: string[]): Promise<number> {
@@ -10,6 +11,6 @@ export async function plan(args: string[]): Promise<number> {
   const given = loadConfig(path, set);
   for (const warning of given.warnings) console.error(`warning: ${warning}`);
   const modelPath = await modelDirectory(given.model_path, "config");
-  console.log(describePlan({ ...given, model_path: modelPath }));
+  writeOut(`${describePlan({ ...given, model_path: modelPath })}\n`);
   return 0;
 }

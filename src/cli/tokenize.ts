@@ -4,6 +4,7 @@ import { loadTokenizer } from "../tokenizer/mod.ts";
 import { decodeLines, encodeLines, mapLines } from "../tokenizer/tokenize_lines.ts";
 import { readFlags, required, toggle } from "./flags.ts";
 import { modelDirectory } from "./local_model.ts";
+import { writeOut } from "./standard_output.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Runs `llmpipe tokenize ARGS`: JSON Lines from stdin to stdout. Returns the exit status. */
@@ -25,11 +26,6 @@ export async function tokenize(args: string[]): Promise<number> {
   const mapper = flags.decode
     ? decodeLines(tokenizer, { skipSpecial: flags["skip-special"] })
     : encodeLines(tokenizer, { special: flags.special });
-  const encoder = new TextEncoder();
-  for await (const block of mapLines(Deno.stdin.readable, mapper)) {
-    for (let bytes = encoder.encode(block); bytes.length > 0;) {
-      bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
-    }
-  }
+  for await (const block of mapLines(Deno.stdin.readable, mapper)) writeOut(block);
   return 0;
 }

@@ -68,12 +68,17 @@ function recall(path: string, state: unknown[]): string | undefined {
 }
 
 function remember(dir: string, name: string, text: string): void {
+  const temp = join(dir, `${name}.${crypto.randomUUID()}.tmp`);
   try {
     Deno.mkdirSync(dir, { recursive: true });
-    const temp = join(dir, `${name}.${crypto.randomUUID()}.tmp`);
     Deno.writeTextFileSync(temp, text);
     Deno.renameSync(temp, join(dir, name));
   } catch {
     // remembering is only for speed
+    try {
+      Deno.removeSync(temp);
+    } catch {
+      // it never came to be
+    }
   }
 }

@@ -1,7 +1,7 @@
 /** What can be wrong with a hub. @module */
 import { ConfigError } from "../config/config_error.ts";
 
-/** The hub has understood and says no: another name, revision or token is needed. */
+/** The hub has understood and says no, or may not be asked: another name, token or setting is needed. */
 export class HubRefusal extends ConfigError {
   /**
    * A refusal.

@@ -34,10 +34,30 @@ expectRefused("a full disk ends a command with the file that could not be writte
   "stdout": {
     args: ["data", "--dump", right()],
     after: ">/dev/full",
-    says: ["No space left on device"],
+    says: ["Cannot write stdout: No space left on device"],
+    status: 1,
+  },
+  "stdout of plan": {
+    args: ["plan", right()],
+    after: ">/dev/full",
+    says: ["Cannot write stdout: No space left on device"],
     status: 1,
   },
 }));
+
+Deno.test("a full disk leaves no temporary file in the token cache", async () => {
+  const path = configFile(at("save_none"), { says: [] });
+  Deno.utimeSync(at("good.jsonl"), 1e9, 1e9); // long ago: its hash is worth remembering
+  const cache = at("cache_without_room");
+  const shell = `export LLMPIPE_CACHE_DIR=${cache}; ${full(0)}`;
+  const { status, stderr } = await start({ says: [], shell }, ["data", path]);
+  assertEquals(status, 1, stderr);
+  const names = (dir: string): string[] =>
+    [...Deno.readDirSync(dir)].flatMap(({ name, isDirectory }) =>
+      isDirectory ? names(`${dir}/${name}`) : [name]
+    );
+  assertEquals(names(cache).filter((name) => !name.endsWith(".lock")), []);
+});
 
 Deno.test("a disk that is full while a run writes fails it and leaves nothing half written", async () => {
   Deno.writeTextFileSync(at("good.jsonl"), GOOD_SAMPLES);
