@@ -128,6 +128,7 @@ async function write(
   }
   options.check?.(source);
   const losses: CastLosses = { overflows: 0, underflows: 0 };
+  const batch = new FileBatch();
   let done = 0;
   const { files, index } = plan((layer, name, as) => {
     const tensor = outgoing(source, layer, name, as, dtype, losses);
@@ -137,6 +138,7 @@ async function write(
   function* counted(chunks: Iterable<Uint8Array>): Generator<Uint8Array> {
     for (const chunk of chunks) {
       yield chunk;
+      batch.advance(chunk.length);
       done += chunk.length;
       onProgress?.(done, bytes);
     }
@@ -149,7 +151,6 @@ async function write(
   return await buildDirectory<ConvertReport, CastLosses>(savePath, output, async (unfinished) => {
     const { dir, finished, finish } = unfinished;
     const finishedBefore = finished.size;
-    const batch = new FileBatch();
     try {
       for (const { name, tensors } of files) {
         const before = finished.get(name);
