@@ -1,5 +1,6 @@
 /** Conversations in the two forms that data sets have them: OpenAI's and ShareGPT's. @module */
 import type { ChatMessage, Conversation } from "../tokenizer/mod.ts";
+import { parseExact, plainWithFloats } from "../formats/json_exact.ts";
 import { type Fields, kindOf } from "./sample_fields.ts";
 
 /** The fields `messages` (`{"role", "content"}` each) and `tools`. */
@@ -49,7 +50,7 @@ const ROLES: Record<string, string> = {
 };
 
 function listOf(fields: Fields, name: string, of: string): unknown[] {
-  const list = fields.raw(name);
+  const list = fields.withFloats(name);
   if (list === undefined) fields.missing(name);
   if (!Array.isArray(list)) fields.fail(name, `must be a list of ${of}, but is ${kindOf(list)}`);
   if (list.length === 0) fields.fail(name, "must hold at least one message, but is empty");
@@ -87,7 +88,7 @@ function contentOf(fields: Fields, at: string, message: Record<string, unknown>)
 
 /** A list, or the JSON text of one. */
 function toolsOf(fields: Fields): unknown[] | undefined {
-  let tools = fields.raw("tools");
+  let tools = fields.withFloats("tools");
   if (tools === undefined || tools === null || tools === "") return undefined;
   if (typeof tools === "string") tools = parsed(fields, "tools", tools);
   if (!Array.isArray(tools)) {
@@ -112,7 +113,7 @@ function callOf(fields: Fields, field: string, value: string): ChatMessage {
 
 function parsed(fields: Fields, field: string, text: string): unknown {
   try {
-    return JSON.parse(text);
+    return plainWithFloats(parseExact(text));
   } catch (cause) {
     return fields.fail(field, `must be JSON, but is not: ${(cause as Error).message}`);
   }

@@ -4,6 +4,7 @@
  * @module
  */
 import { type ExactJson, JsonNumber } from "../formats/json_exact.ts";
+import { pythonFloat } from "../formats/python_float.ts";
 
 /** `repr(value)`: `True`, `None`, `'it'`, `[1, 2.5]`, `{'a': 1e-05}`. */
 export function pythonRepr(value: ExactJson): string {
@@ -78,23 +79,7 @@ function reprNumber(number: JsonNumber): string {
   const value = Number(number.source);
   if (Number.isNaN(value)) return "nan";
   if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
-  return reprFloat(value);
-}
-
-/** Shortest digits that read back, in Python's layout: an exponent below 1e-4 and from 1e16 on. */
-function reprFloat(value: number): string {
-  const sign = value < 0 || Object.is(value, -0) ? "-" : "";
-  const [mantissa, exponent] = Math.abs(value).toExponential().split("e") as [string, string];
-  const digits = mantissa.replace(".", "");
-  const e = Number(exponent);
-  if (e < -4 || e >= 16) {
-    const fraction = digits.length > 1 ? "." + digits.slice(1) : "";
-    const power = `${e < 0 ? "-" : "+"}${String(Math.abs(e)).padStart(2, "0")}`;
-    return `${sign}${digits[0]}${fraction}e${power}`;
-  }
-  if (e < 0) return `${sign}0.${"0".repeat(-e - 1)}${digits}`;
-  const whole = digits.slice(0, e + 1).padEnd(e + 1, "0");
-  return `${sign}${whole}.${digits.slice(e + 1) || "0"}`;
+  return pythonFloat(value);
 }
 
 function jsonNumber(number: JsonNumber): string {

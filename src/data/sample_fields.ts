@@ -4,11 +4,14 @@
  */
 import { ConfigError } from "../config/config_error.ts";
 import { nearest } from "../config/nearest.ts";
-import { type ExactJson, parseExact } from "../formats/json_exact.ts";
+import { type ExactJson, parseExact, plainWithFloats } from "../formats/json_exact.ts";
 import type { JsonElement } from "../formats/json_stream.ts";
 
 /** Steps from a sample to a value in it. */
 export type Path = (string | number)[];
+
+/** Found in every JSON text that has a float without a fraction, and in few others. */
+const WHOLE_FLOAT = /\d(?:\.0+(?!\d)|[eE])/;
 
 /** Typed access to the fields of a sample. */
 export class Fields {
@@ -45,6 +48,13 @@ export class Fields {
   /** A field as it is. */
   raw(name: string): unknown {
     return Object.hasOwn(this.#object, name) ? this.#object[name] : undefined;
+  }
+
+  /** A field as it is, with floats such as `2.0` kept apart from integers. */
+  withFloats(name: string): unknown {
+    const value = this.raw(name);
+    const isKept = value === undefined || !WHOLE_FLOAT.test(this.#element.text);
+    return isKept ? value : plainWithFloats(this.exact([name]));
   }
 
   /** Whether a field is there and not null. */

@@ -71,16 +71,40 @@ export function parseJson(text: string): unknown {
   return plainJson(parseExact(text));
 }
 
+/**
+ * A float that JavaScript would take for an integer, such as `2.0`. Elsewhere it is the number that
+ * it holds: in arithmetic, for `Number(x)` and for JSON.stringify.
+ */
+export class WholeFloat extends Number {}
+
+/** As {@linkcode plainJson}, with floats that are whole kept apart from integers. */
+export function plainWithFloats(value: ExactJson): unknown {
+  if (value instanceof JsonNumber && !value.isInteger) {
+    const number = Number(value.source);
+    return Number.isInteger(number) ? new WholeFloat(number) : number;
+  }
+  if (Array.isArray(value)) return value.map(plainWithFloats);
+  if (!(value instanceof Map)) return plainJson(value);
+  return objectOf(value, plainWithFloats);
+}
+
 /** The same value as `JSON.parse` gives it: numbers as number, objects as objects. */
 export function plainJson(value: ExactJson): unknown {
   if (value instanceof JsonNumber) return Number(value.source);
   if (Array.isArray(value)) return value.map(plainJson);
   if (!(value instanceof Map)) return value;
+  return objectOf(value, plainJson);
+}
+
+function objectOf(
+  map: Map<string, ExactJson>,
+  convert: (value: ExactJson) => unknown,
+): Record<string, unknown> {
   const object: Record<string, unknown> = {};
-  for (const [key, entry] of value) {
+  for (const [key, entry] of map) {
     // a key named __proto__ must become a property, not a prototype
     Object.defineProperty(object, key, {
-      value: plainJson(entry),
+      value: convert(entry),
       enumerable: true,
       configurable: true,
       writable: true,

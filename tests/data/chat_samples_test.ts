@@ -9,10 +9,15 @@ const CHATML =
   "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}" +
   "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
-/** The samples of a data file as the text of what is learned, and all of it. */
-async function learn(samples: unknown[], template?: string, maxLength = 128) {
-  using copy = copyOf("qwen", ["tokenizer.json", "tokenizer_config.json"], {
-    "data.jsonl": samples.map((sample) => JSON.stringify(sample)).join("\n"),
+/** The samples of a data file, or its lines, as the text of what is learned, and all of it. */
+async function learn(
+  samples: unknown[],
+  template?: string,
+  maxLength = 128,
+  [family, model]: [string, string] = ["qwen", "tokenizer.json"],
+) {
+  using copy = copyOf(family, [model, "tokenizer_config.json"], {
+    "data.jsonl": samples.map((s) => typeof s === "string" ? s : JSON.stringify(s)).join("\n"),
     ...(template === undefined ? {} : { "chat_template.jinja": template }),
   });
   const tokenizer = loadTokenizer(copy.dir);
@@ -85,4 +90,38 @@ Deno.test("a conversation that the template refuses is named by its line", async
     error.message,
     "data.jsonl (line 2): the chat template does not take it: Roles",
   );
+});
+
+Deno.test("floats of tools and messages are written as Python does, 1.0 not as 1", async () => {
+  const messages = '[{"role":"user","content":"hi","t":2.0},' +
+    '{"role":"assistant","content":"no","weight":0.0},{"role":"user","content":"and"},' +
+    '{"role":"assistant","content":"yes","weight":1.0}]';
+  const tool = '{"name":"f","default":1.0,"least":1e-05,"most":1e16,"n":3}';
+  const tools = `[{"type":"function","function":${tool}}]`;
+  const python = '{"name": "f", "default": 1.0, "least": 1e-05, "most": 1e+16, "n": 3}';
+  const template = `{{ tools | tojson }} {{ messages[0].t }} {{ tools[0] }}\n${CHATML}`;
+  const shared = '[{"from":"human","value":"hi"},{"from":"gpt","value":"yes"}]';
+  const [own, other] = await learn(
+    [
+      `{"messages":${messages},"tools":${tools}}`,
+      `{"conversations":${shared},"tools":${JSON.stringify(`[${tool}]`)}}`,
+    ],
+    template,
+    512,
+  );
+  const written = `[{"type": "function", "function": ${python}}]`;
+  const repr = written.slice(1, -1).replaceAll('"', "'");
+  assertEquals(own.all.split("\n")[0], `${written} 2.0 ${repr}`);
+  assertEquals(own.learned, "yes<|im_end|>\n");
+  assertEquals(other.all.split("\n")[0], `${written}  ${repr}`);
+  const chatglm: [string, string] = ["chatglm3", "tokenizer.model"];
+  const [glm] = await learn(
+    [`{"messages":${messages},"tools":${tools}}`],
+    undefined,
+    1024,
+    chatglm,
+  );
+  for (const text of ['"default": 1.0,', '"least": 1e-05,', '"n": 3']) {
+    assertStringIncludes(glm.all, text);
+  }
 });

@@ -4,7 +4,7 @@ import { ChatGlmTokenizer } from "../sentencepiece/chatglm_tokenizer.ts";
 import { readSpecialTokens } from "../special_tokens.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import { ChatGlmChat } from "./chatglm_chat.ts";
-import type { Chat, Conversation, LearnedIds } from "./conversation.ts";
+import { type Chat, type Conversation, isLearned, type LearnedIds } from "./conversation.ts";
 import { ChatError } from "./chat_error.ts";
 import { JinjaTemplate, type Rendered } from "./jinja_template.ts";
 import { encodeRanges } from "./learned_tokens.ts";
@@ -77,14 +77,14 @@ class TemplateChat implements Chat {
 /** What the template marks, but for messages that are not to be learned. */
 function markedRanges({ messages }: Conversation, { generated }: Rendered): Rendered["generated"] {
   const turns = messages.filter(({ role }) => role === "assistant");
-  if (turns.every(({ weight }) => weight !== 0)) return generated;
+  if (turns.every(isLearned)) return generated;
   if (turns.length !== generated.length) {
     throw new ChatError(
       `a message has the weight 0, but the template marks ${generated.length} parts as generated ` +
         `for ${turns.length} messages of the assistant`,
     );
   }
-  return generated.filter((_, i) => turns[i]!.weight !== 0);
+  return generated.filter((_, i) => isLearned(turns[i]!));
 }
 
 function refusing<T>(run: () => T): T {

@@ -4,6 +4,8 @@
  * @see THUDM/chatglm3-6b, tokenization_chatglm.py, `build_chat_input`
  * @module
  */
+import { WholeFloat } from "../../formats/json_exact.ts";
+import { rawFloat } from "../../formats/python_float.ts";
 import type { ChatGlmTokenizer } from "../sentencepiece/chatglm_tokenizer.ts";
 import { ChatError } from "./chat_error.ts";
 import {
@@ -78,7 +80,17 @@ export class ChatGlmChat implements Chat {
     return all.map((message, i) => {
       const own = message.role === "system" ? message["tools"] ?? (i === 0 ? tools : null) : null;
       if (own === null || own === undefined) return message;
-      return { ...message, content: `${message.content ?? ""}\n${JSON.stringify(own, null, 4)}` };
+      return {
+        ...message,
+        content: `${message.content ?? ""}\n${JSON.stringify(own, asFloat, 4)}`,
+      };
     });
   }
+}
+
+/** Numbers that are floats in Python are written as such. */
+function asFloat(_key: string, value: unknown): unknown {
+  const isFloat = value instanceof WholeFloat ||
+    typeof value === "number" && !Number.isInteger(value);
+  return isFloat ? rawFloat(Number(value)) : value;
 }

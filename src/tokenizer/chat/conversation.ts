@@ -41,5 +41,10 @@ export interface Chat {
 
 /** Whether the model learns a message. */
 export function isLearned({ role, weight }: ChatMessage): boolean {
-  return role === "assistant" && weight !== 0;
+  return role === "assistant" && !isZero(weight);
+}
+
+/** Whether a field is the number 0, `0.0` as well. */
+function isZero(value: unknown): boolean {
+  return value === 0 || value instanceof Number && Number(value) === 0;
 }

@@ -9,12 +9,14 @@ import {
   capitalize,
   entriesOf,
   equals,
+  fromJson,
   itemsOf,
   strip,
   title,
   toText,
   toValue,
   type Value,
+  withFloatTexts,
 } from "./python_values.ts";
 
 /** A node of a parsed template; which fields it has depends on its type. */
@@ -22,6 +24,9 @@ interface Node {
   type: string;
   [field: string]: unknown;
 }
+
+/** Variables that samples give. */
+const FROM_JSON = new Set(["messages", "tools"]);
 
 /** Stands for a node that is evaluated already. */
 const EVALUATED = "Evaluated";
@@ -38,7 +43,10 @@ export function compileTemplate(source: string): Render {
   const program = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }));
   return (variables) => {
     const environment = new Environment();
-    for (const [name, value] of Object.entries(variables)) environment.set(name, value);
+    for (const [name, value] of Object.entries(variables)) {
+      if (FROM_JSON.has(name)) environment.setVariable(name, fromJson(value) as EngineValue);
+      else environment.set(name, value);
+    }
     return String(new PythonInterpreter(environment).run(program).value);
   };
 }
@@ -212,6 +220,8 @@ class PythonInterpreter extends Interpreter {
     switch (name) {
       case "trim":
         return toValue(strip(toText(operand), "strip", this.#arguments(filter, scope)[0]));
+      case "tojson":
+        return this.#original(node, { operand: withFloatTexts(operand) }, scope);
       case "string":
         return toValue(toText(operand));
       case "title":

@@ -1,5 +1,7 @@
 /** How Python compares and writes the values that templates work with. @module */
 import { Environment } from "@huggingface/jinja";
+import { WholeFloat } from "../../formats/json_exact.ts";
+import { pythonFloat, rawFloat } from "../../formats/python_float.ts";
 
 /** A value of the template engine, by what is asked of it here. */
 export interface Value {
@@ -15,10 +17,41 @@ export interface Value {
 
 const environment = new Environment();
 
-/** The engine's value of plain data. */
+/** The engine's value of plain data that holds no {@linkcode WholeFloat}. */
 export function toValue(plain: unknown): Value {
   environment.variables.clear();
   return environment.set("value", plain);
+}
+
+/** The engine's value of what was read from JSON. */
+export function fromJson(plain: unknown): Value {
+  if (plain instanceof WholeFloat) return floatOf(Number(plain));
+  if (Array.isArray(plain)) return listOf(plain.map(fromJson));
+  if (typeof plain !== "object" || plain === null) return toValue(plain);
+  return dictOf(Object.entries(plain).map(([key, entry]) => [key, fromJson(entry)]));
+}
+
+/** The same value for the engine's `tojson`: floats are the texts that Python gives them. */
+export function withFloatTexts(value: Value): Value {
+  const items = itemsOf(value), entries = entriesOf(value);
+  if (items) return listOf(items.map(withFloatTexts));
+  if (entries) return dictOf([...entries].map(([key, entry]) => [key, withFloatTexts(entry)]));
+  const isFinite = value.type === "FloatValue" && Number.isFinite(value.value);
+  return isFinite ? floatOf(rawFloat(value.value as number)) : value;
+}
+
+function floatOf(value: unknown): Value {
+  return Object.assign(toValue(0.5), { value });
+}
+
+function listOf(items: readonly Value[]): Value {
+  return Object.assign(toValue([]), { value: items });
+}
+
+function dictOf(entries: readonly (readonly [string, Value])[]): Value {
+  const dict = toValue({});
+  for (const [key, entry] of entries) (dict.value as Map<string, Value>).set(key, entry);
+  return dict;
 }
 
 /** Items of a list; undefined for anything else. */
@@ -72,8 +105,11 @@ function toRepr(value: Value): string {
     case "StringValue":
       return quote(value.value as string);
     case "IntegerValue":
-    case "FloatValue":
       return value.toString();
+    case "FloatValue": {
+      const number = value.value as number;
+      return Number.isFinite(number) ? pythonFloat(number) : value.toString();
+    }
   }
   throw new TypeError(`Cannot write a ${value.type} as text`);
 }
