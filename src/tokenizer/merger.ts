@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { MergeTable } from "./merge_table.ts";
+import { hashPair, type MergeTable } from "./merge_table.ts";
 
 const SCAN_LIMIT = 48; // symbols; above, the heap is faster
 const POSITIONS = 2 ** 31; // a heap key is rank * POSITIONS + position: exact below 2^53
@@ -58,10 +58,12 @@ export class Merger {
 
   /** Looks up the merge of the symbols at `i` and `k`. @returns Its rank */
   #find(i: number, k: number): number {
-    const left = this.symbols[i]!, right = this.symbols[k]!, recent = this.#recent;
-    const r = recentPlace(left, right);
+    const left = this.symbols[i]!, right = this.symbols[k]!, merges = this.#merges;
+    const h = hashPair(left, right);
+    if (!merges.mayHold(h)) return this.ranks[i] = NO_MERGE;
+    const recent = this.#recent, r = (h >>> 7 & (RECENT - 1)) << 2;
     if (recent[r] !== left || recent[r + 1] !== right) {
-      const merges = this.#merges, place = merges.find(left, right);
+      const place = merges.findHashed(left, right, h);
       recent[r] = left;
       recent[r + 1] = right;
       recent[r + 2] = place < 0 ? NO_MERGE : merges.rank(place);
@@ -160,9 +162,4 @@ export class Merger {
     heap[i] = key;
     return top;
   }
-}
-
-function recentPlace(left: number, right: number): number {
-  const h = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b);
-  return (h >>> 17 & (RECENT - 1)) << 2;
 }
