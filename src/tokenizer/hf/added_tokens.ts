@@ -23,12 +23,15 @@ export interface AddedToken {
 /** Receives the parts of a text in order; `id` is -1 for what is not a token. */
 export type PartSink = (begin: number, end: number, id: number) => void;
 
+const FEW = 4; // characters that are searched one by one
+
 /**
  * Finds tokens in texts: the leftmost first, of several there the longest. The tokens are a tree by
  * their UTF-16 units, which is searched from every unit that begins a token.
  */
 export class TokenFinder {
   readonly #begins = new Uint8Array(1 << 16); // 1 for the first units of tokens
+  readonly #firsts: readonly string[]; // the same as characters
   readonly #tree: MergeTable; // (node, unit) to the next node; 0 is the root
   readonly #tokenOfNode: (AddedToken | undefined)[] = [undefined];
   #found: AddedToken | undefined;
@@ -44,6 +47,12 @@ export class TokenFinder {
       for (let i = 0; i < text.length; i++) node = this.#grow(node, text.charCodeAt(i));
       this.#tokenOfNode[node] = token;
     }
+    this.#firsts = [...new Set([...tokens.keys()].map((text) => text[0]!))];
+  }
+
+  /** false if no token can be in a text, which is seen much faster than by {@linkcode split}. */
+  mayBeIn(text: string): boolean {
+    return this.#firsts.length > FEW || this.#firsts.some((first) => text.includes(first));
   }
 
   /** Cuts `units[begin, end)` into tokens and the rest. Parts are never empty. */

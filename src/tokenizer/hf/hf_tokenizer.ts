@@ -108,7 +108,7 @@ export class HfTokenizer implements Tokenizer {
     out.length = 0;
     if (special) this.#template.before.forEach((id) => out.push(id));
     const count = this.#units.load(text, 0, text.length), units = this.#units.data;
-    if (this.#rawTokens === undefined) this.#encodePart(text, units, 0, count);
+    if (!this.#rawTokens?.mayBeIn(text)) this.#encodePart(text, units, 0, count);
     else {
       this.#rawTokens.split(units, 0, count, (begin, end, id) => {
         if (id >= 0) out.push(id);
