@@ -3,6 +3,7 @@ import { type CutTable, META_SPACE, META_UNIT } from "./cut_table.ts";
 import type { IdBuffer } from "./id_buffer.ts";
 import type { MergeTable } from "./merge_table.ts";
 import { Merger } from "./merger.ts";
+import type { TokenTable } from "./token_table.ts";
 import { characterOfPair, isPair, textOfUnits } from "./units.ts";
 import { hashSpan, WordCache } from "./word_cache.ts";
 
@@ -21,7 +22,7 @@ export interface CharBpeParts {
   /** Makes a run of unknown characters one unknown token. */
   fuseUnk: boolean;
   /** If given: a text that is a token as a whole is not merged at all. */
-  wholeTokens: ReadonlyMap<string, number> | undefined;
+  wholeTokens: TokenTable | undefined;
   /**
    * Characters that are not in the vocabulary, but in a longer token: they take part in merges with
    * the ids from `firstStandIn` on, and are unknown in the end.
@@ -47,7 +48,6 @@ export class CharBpe {
   readonly #idOfUnit = new Int32Array(1 << 16).fill(-1);
   readonly #idOfAstral = new Map<number, number>();
   readonly #idsOfUnknown = new Map<number, number[]>();
-  readonly #longestToken: number;
   #spaceIsMeta = false;
 
   /** Builds an encoder with an empty cache. */
@@ -60,9 +60,6 @@ export class CharBpe {
     };
     for (const [character, id] of parts.idOfCharacter) setId(character, id);
     parts.standIns.forEach((character, i) => setId(character, parts.firstStandIn + i));
-    let longest = 0;
-    for (const token of parts.wholeTokens?.keys() ?? []) longest = Math.max(longest, token.length);
-    this.#longestToken = longest;
   }
 
   /** Appends the ids of `units[begin, end)`. */
@@ -104,7 +101,7 @@ export class CharBpe {
     out: IdBuffer,
   ): boolean {
     const { wholeTokens } = this.#parts;
-    if (wholeTokens === undefined || end - begin > this.#longestToken) return false;
+    if (wholeTokens === undefined || end - begin > wholeTokens.longest) return false;
     const piece = (prefix ? META_SPACE : "") + textOfUnits(units, begin, end);
     const id = wholeTokens.get(this.#spaceIsMeta ? piece.replaceAll(" ", META_SPACE) : piece);
     if (id === undefined) return false;

@@ -1,4 +1,6 @@
-/** Ids of tokens by their text, looked up without making strings: for the merges of large files. @module */
+/** A vocabulary without strings or objects: one of 250,000 tokens is read in a moment. @module */
+import { textOfUnits } from "./units.ts";
+
 /** Part of a string: `text[begin, end)`. */
 export interface Span {
   /** The whole string. */
@@ -9,42 +11,79 @@ export interface Span {
   end: number;
 }
 
-/** An immutable copy of a vocabulary; 16 bytes per slot and 2 per UTF-16 unit, no objects. */
-export class TokenTable {
-  readonly #slots: Int32Array; // hash, first unit, length, id + 1 (0 is free)
-  readonly #units: Uint16Array;
+const NOTHING: Span = { text: "", begin: 0, end: 0 };
 
-  /** Copies a vocabulary. */
-  constructor(idOf: ReadonlyMap<string, number>) {
-    let capacity = 16, units = 0;
-    while (capacity < idOf.size * 2) capacity *= 2;
-    for (const token of idOf.keys()) units += token.length;
-    this.#slots = new Int32Array(capacity * 4);
-    this.#units = new Uint16Array(units);
-    let at = 0;
-    for (const [token, id] of idOf) {
-      const first = at;
-      let hash = HASH_SEED;
-      for (let i = 0; i < token.length; i++) {
-        hash = hashUnit(hash, this.#units[at++] = token.charCodeAt(i));
-      }
-      hash = finishHash(hash);
-      let s = this.#slotOf(hash);
-      while (this.#slots[s + 3] !== 0) s = (s + 4) & (this.#slots.length - 1);
-      this.#slots.set([hash, first, token.length, id + 1], s);
+/** Tokens and their ids; 16 bytes per slot of a hash table and 2 per UTF-16 unit. */
+export class TokenTable {
+  /** How many units the longest token has. */
+  longest = 0;
+  #slots = new Int32Array(1 << 10); // hash, first unit, length, id + 1 (0 is free)
+  #units = new Uint16Array(1 << 10);
+  #unitCount = 0;
+  #size = 0;
+  #slotOfId: number[] | undefined; // made when a text is asked for
+  readonly #texts: string[] = []; // those that were asked for
+
+  /** Adds a token; of two ids for the same text the later one counts. */
+  add({ text, begin, end }: Span, id: number): void {
+    if (this.#size * 8 >= this.#slots.length) this.#growSlots();
+    const length = end - begin, hash = hashOf(text, begin, end, HASH_SEED);
+    const s = this.#slot(text, begin, end, NOTHING, finishHash(hash)), slots = this.#slots;
+    if (slots[s + 3] === 0) {
+      const first = this.#unitCount;
+      if (first + length > this.#units.length) this.#growUnits(length);
+      for (let i = 0; i < length; i++) this.#units[first + i] = text.charCodeAt(begin + i);
+      slots[s] = finishHash(hash);
+      slots[s + 1] = first;
+      slots[s + 2] = length;
+      this.#unitCount += length;
+      this.#size++;
+      this.longest = Math.max(this.longest, length);
     }
+    slots[s + 3] = id + 1;
+    this.#slotOfId = undefined;
   }
 
-  /** Id of the token that two spans make together, -1 if there is none. */
-  find(left: Span, right: Span): number {
-    const slots = this.#slots, length = left.end - left.begin + right.end - right.begin;
-    const hash = finishHash(hashOf(right, hashOf(left, HASH_SEED)));
-    for (let s = this.#slotOf(hash);; s = (s + 4) & (slots.length - 1)) {
+  /** Id of a token; undefined if there is none. */
+  get(token: string): number | undefined {
+    const id = this.find({ text: token, begin: 0, end: token.length });
+    return id < 0 ? undefined : id;
+  }
+
+  /** Id of the token that a span, or two spans together, make; -1 if there is none. */
+  find({ text, begin, end }: Span, right: Span = NOTHING): number {
+    const hash = hashOf(right.text, right.begin, right.end, hashOf(text, begin, end, HASH_SEED));
+    return this.#slots[this.#slot(text, begin, end, right, finishHash(hash)) + 3]! - 1;
+  }
+
+  /** The token of an id; undefined if there is none. */
+  text(id: number): string | undefined {
+    const slots = this.#slots;
+    if (this.#slotOfId === undefined) {
+      this.#slotOfId = [];
+      for (let s = 0; s < slots.length; s += 4) {
+        if (slots[s + 3] !== 0) this.#slotOfId[slots[s + 3]! - 1] = s;
+      }
+    }
+    const s = this.#slotOfId[id];
+    return s === undefined ? undefined : this.#texts[id] ??= this.#textAt(s);
+  }
+
+  /** The highest id, -1 if there is none. */
+  largestId(): number {
+    let largest = -1;
+    for (let s = 3; s < this.#slots.length; s += 4) {
+      largest = Math.max(largest, this.#slots[s]! - 1);
+    }
+    return largest;
+  }
+
+  /** Tokens of at most so many units, and their ids. */
+  *shortTokens(longest: number): Generator<[token: string, id: number]> {
+    const slots = this.#slots;
+    for (let s = 0; s < slots.length; s += 4) {
       const id = slots[s + 3]! - 1;
-      if (id < 0) return -1;
-      if (slots[s] !== hash || slots[s + 2] !== length) continue;
-      const middle = slots[s + 1]! + left.end - left.begin;
-      if (this.#equals(left, slots[s + 1]!) && this.#equals(right, middle)) return id;
+      if (id >= 0 && slots[s + 2]! <= longest) yield [this.#textAt(s), id];
     }
   }
 
@@ -69,17 +108,50 @@ export class TokenTable {
     }
   }
 
+  #textAt(s: number): string {
+    const first = this.#slots[s + 1]!;
+    return textOfUnits(this.#units, first, first + this.#slots[s + 2]!);
+  }
+
+  /** Slot of the token that `text[begin, end)` and `right` make, else the free one where it belongs. */
+  #slot(text: string, begin: number, end: number, right: Span, hash: number): number {
+    const slots = this.#slots, length = end - begin + right.end - right.begin;
+    for (let s = this.#slotOf(hash);; s = (s + 4) & (slots.length - 1)) {
+      if (slots[s + 3] === 0) return s;
+      if (slots[s] !== hash || slots[s + 2] !== length) continue;
+      const first = slots[s + 1]!, middle = first + end - begin;
+      if (!this.#equals(text, begin, end, first)) continue;
+      if (this.#equals(right.text, right.begin, right.end, middle)) return s;
+    }
+  }
+
   #slotOf(hash: number): number {
     return (hash << 2) & (this.#slots.length - 1);
   }
 
-  #equals({ text, begin, end }: Span, at: number): boolean {
+  #equals(text: string, begin: number, end: number, at: number): boolean {
     for (let i = begin; i < end; i++) if (text.charCodeAt(i) !== this.#units[at++]) return false;
     return true;
   }
+
+  #growSlots(): void {
+    const old = this.#slots, slots = this.#slots = new Int32Array(old.length * 2);
+    for (let o = 0; o < old.length; o += 4) {
+      if (old[o + 3] === 0) continue;
+      let s = this.#slotOf(old[o]!);
+      while (slots[s + 3] !== 0) s = (s + 4) & (slots.length - 1);
+      for (let k = 0; k < 4; k++) slots[s + k] = old[o + k]!;
+    }
+  }
+
+  #growUnits(length: number): void {
+    const units = new Uint16Array(Math.max(this.#units.length * 2, this.#unitCount + length));
+    units.set(this.#units);
+    this.#units = units;
+  }
 }
 
-function hashOf({ text, begin, end }: Span, hash: number): number {
+function hashOf(text: string, begin: number, end: number, hash: number): number {
   for (let i = begin; i < end; i++) hash = hashUnit(hash, text.charCodeAt(i));
   return hash;
 }

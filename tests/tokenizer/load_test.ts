@@ -99,6 +99,31 @@ Deno.test("keys with escapes keep their ids whatever was parsed before", () => {
   assertEquals([...tokenizer.encode('\\"1!\n')], [2, 1, 5, 0, 3]);
 });
 
+Deno.test("merges are read as words and as pairs, whatever characters they are made of", () => {
+  const vocab = { "a": 0, '"': 1, "\\": 2, "]": 3, '"]': 4, '\\"]': 5, " ": 6, "a ": 7 };
+  const parts = { added_tokens: [], pre_tokenizer: null, decoder: null };
+  const words = { type: "BPE", vocab, merges: ['" ]', '\\ "]'] };
+  const pairs = { type: "BPE", merges: [['"', "]"], ["\\", '"]'], ["a", " "]], vocab };
+  assertEquals([...load({ model: words, ...parts }).encode('a \\"]"]')], [0, 6, 5, 4]);
+  assertEquals([...load({ model: pairs, ...parts }).encode('a \\"]"]')], [7, 5, 4]);
+  using pretty = copyOf("bloom", [], {
+    "tokenizer.json": JSON.stringify({ ...BLOOM, ...parts, model: pairs }, null, 2),
+  });
+  assertEquals([...loadTokenizer(pretty.dir).encode('a \\"]"]')], [7, 5, 4]);
+  for (
+    const merge of ["a", "", " a", "a ", "a  a", 5, ["a"], ["a", 1], ["", "a"], ["a", "]", 3], {}]
+  ) {
+    const model = { ...words, merges: ['" ]', merge] };
+    const text = errorOf("tokenizer.json", JSON.stringify({ ...BLOOM, model }));
+    assertStringIncludes(text, "model.merges[1] must be two tokens");
+  }
+  const broken = JSON.stringify({ ...BLOOM, model: words }).replace('" ]",', '" ]"');
+  assertStringIncludes(errorOf("tokenizer.json", broken), "expected");
+  const model = { ...words, merges: undefined };
+  const text = errorOf("tokenizer.json", JSON.stringify({ ...BLOOM, model }));
+  assertStringIncludes(text, "model.merges must be a list of merges");
+});
+
 Deno.test("special tokens that only the configuration names become tokens, as in transformers", () => {
   const config = {
     pad_token: "[PAD]",

@@ -11,7 +11,7 @@ import type { ClassTokens, NamedToken, SpecialTokens } from "../special_tokens.t
 import { type AddedToken, TokenFinder } from "./added_tokens.ts";
 import { Component } from "./component.ts";
 import { makeDecoder } from "./decoders.ts";
-import { makeModel, type Model } from "./models.ts";
+import { makeModel, type Model, type Vocabulary } from "./models.ts";
 import { makeNormalizer, type Normalizer } from "./normalizers.ts";
 import { makeTemplate, type Template } from "./post_processors.ts";
 import { parseTokenizerJson } from "./tokenizer_json.ts";
@@ -32,8 +32,9 @@ export class HfTokenizer implements Tokenizer {
   readonly #meta: MetaReading | undefined;
   readonly #template: Template;
   readonly #decoder: DecoderStage;
-  readonly #tokens: (string | undefined)[] = [];
-  readonly #specialIds: ReadonlySet<number>;
+  readonly #vocab: Vocabulary;
+  readonly #addedTexts = new Map<number, string>(); // by id, as they decode
+  readonly #specialTexts: ReadonlySet<string>;
   readonly #rawTokens: TokenFinder | undefined;
   readonly #normalizedTokens: TokenFinder | undefined;
   readonly #units = new UnitBuffer(); // of the text as it is
@@ -52,32 +53,28 @@ export class HfTokenizer implements Tokenizer {
    * @throws {TypeError} If a component is not supported, or broken
    */
   constructor(json: string, special: SpecialTokens) {
-    const { json: parsed, vocab } = parseTokenizerJson(json);
-    const file = new Component(parsed, "");
+    const parsed = parseTokenizerJson(json), file = new Component(parsed.json, "");
     const { preTokenizer, byteLevel } = makePreTokenizer(
       file.maybeChild("pre_tokenizer"),
       special.addPrefixSpace,
     );
-    const { model, idOf, tokens, readsMeta } = makeModel(file.child("model"), vocab, byteLevel);
+    const { model, vocab, readsMeta } = makeModel(file.child("model"), parsed, byteLevel);
     this.#model = model;
+    this.#vocab = vocab;
     const normalizer = file.maybeChild("normalizer");
     this.#normalizer = normalizer && makeNormalizer(normalizer);
     this.#normalizeHead = normalizer ? makeNormalizer(normalizer, "head") : (text) => text;
     this.#decoder = makeDecoder(file.maybeChild("decoder"));
-    const added = addedTokens(file, idOf, special);
-    for (const [token, id] of tokens) this.#tokens[id] = token;
+    const added = addedTokens(file, vocab, special);
     for (const token of added) {
       const isNormalized = token.normalized && this.#normalizer !== undefined;
-      this.#tokens[token.id] = isNormalized ? this.#normalizer(token.content) : token.content;
+      const text = isNormalized ? this.#normalizer(token.content) : token.content;
+      this.#addedTexts.set(token.id, text);
     }
     const idOfAdded = new Map(added.map((token) => [token.content, token.id]));
-    const idOfToken = (token: string) => idOfAdded.get(token) ?? idOf.get(token);
-    this.vocabSize = this.#tokens.length;
-    const specials = new Set(added.filter((t) => t.special).map((t) => t.content));
-    this.#specialIds = new Set(
-      // by what they decode to: a special token that its normalizer changes is not left out
-      [...this.#tokens.keys()].filter((id) => specials.has(this.#tokens[id] ?? "")),
-    );
+    const idOfToken = (token: string) => idOfAdded.get(token) ?? vocab.get(token);
+    this.vocabSize = Math.max(vocab.largestId(), largest(this.#addedTexts.keys())) + 1;
+    this.#specialTexts = new Set(added.filter((t) => t.special).map((t) => t.content));
     const normalize = this.#normalizer;
     const searched = added.filter((t) => !(special.splitsSpecial && t.special));
     this.#rawTokens = finder(searched.filter((t) => !t.normalized), (text) => text);
@@ -130,7 +127,11 @@ export class HfTokenizer implements Tokenizer {
     return new StreamDecoder(
       this.vocabSize,
       this.#decoder,
-      (id) => skipSpecial && this.#specialIds.has(id) ? undefined : this.#tokens[id],
+      (id) => {
+        const text = this.#addedTexts.get(id) ?? this.#vocab.text(id);
+        // by what it decodes to: a special token that its normalizer changes is not left out
+        return skipSpecial && this.#specialTexts.has(text ?? "") ? undefined : text;
+      },
     );
   }
 
@@ -238,7 +239,7 @@ function cutsOnlyAtSpaces(preTokenizer: Component): boolean {
 /** Those of the file and of the configuration, as transformers adds them. */
 function addedTokens(
   file: Component,
-  idOf: ReadonlyMap<string, number>,
+  vocab: Vocabulary,
   special: SpecialTokens,
 ): AddedToken[] {
   const entries = file.raw("added_tokens") == null ? [] : file.children("added_tokens");
@@ -252,9 +253,9 @@ function addedTokens(
     special: entry.flag("special", false),
   })).filter(({ content }) => content !== "");
   const known = new Map(tokens.map((token) => [token.content, token]));
-  let next = Math.max(largest(idOf.values()), largest(tokens.map(({ id }) => id))) + 1;
+  let next = Math.max(vocab.largestId(), largest(tokens.map(({ id }) => id))) + 1;
   const add = (token: NamedToken) => {
-    known.set(token.content, { ...token, id: idOf.get(token.content) ?? next++ });
+    known.set(token.content, { ...token, id: vocab.get(token.content) ?? next++ });
   };
   for (const token of special.listed) {
     const there = known.get(token.content);

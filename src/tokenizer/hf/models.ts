@@ -5,9 +5,11 @@ import { CharBpe, type CharBpeReading } from "../char_bpe.ts";
 import { CutTable } from "../cut_table.ts";
 import type { IdBuffer } from "../id_buffer.ts";
 import { MergeTable } from "../merge_table.ts";
-import { type Span, TokenTable } from "../token_table.ts";
+import type { Span, TokenTable } from "../token_table.ts";
 import { Unigram } from "../unigram.ts";
 import type { Component } from "./component.ts";
+import type { MergeList } from "./merge_list.ts";
+import type { TokenizerJson } from "./tokenizer_json.ts";
 
 /** Encodes pieces. */
 export interface Model {
@@ -21,14 +23,22 @@ export interface Model {
   ): void;
 }
 
+/** What ids mean. */
+export interface Vocabulary {
+  /** Id of a token; of several with one text, the last one. */
+  get(token: string): number | undefined;
+  /** The token of an id. */
+  text(id: number): string | undefined;
+  /** The highest id, -1 if there is none. */
+  largestId(): number;
+}
+
 /** A model and its vocabulary. */
 export interface ModelParts {
   /** Encodes pieces. */
   model: Model;
-  /** Id of each token. */
-  idOf: Map<string, number>;
-  /** All tokens; a unigram model may have one text twice. */
-  tokens: Iterable<readonly [token: string, id: number]>;
+  /** Its tokens. */
+  vocab: Vocabulary;
   /** The model is a {@linkcode CharBpe}: it can read spaces as U+2581 itself. */
   readsMeta: boolean;
 }
@@ -36,37 +46,36 @@ export interface ModelParts {
 /**
  * Makes a model.
  *
- * @param vocab The `vocab` of the component if that is an object
+ * @param file Its vocabulary and its merges, if they were read apart
  * @param byteLevel Whether pieces are in the byte alphabet
  * @throws {TypeError} If it is not supported, or broken
  */
 export function makeModel(
   component: Component,
-  vocab: Map<string, number> | undefined,
+  file: TokenizerJson,
   byteLevel: boolean,
 ): ModelParts {
   const type = component.raw("type") ?? (component.raw("merges") ? "BPE" : "");
-  if (type === "BPE") return makeBpe(component, vocab, byteLevel);
+  if (type === "BPE") return makeBpe(component, file, byteLevel);
   if (type === "Unigram" && !byteLevel) return makeUnigram(component);
   throw component.unsupported();
 }
 
 function makeBpe(
   component: Component,
-  idOf: Map<string, number> | undefined,
+  { vocab, merges: list }: TokenizerJson,
   byteLevel: boolean,
 ): ModelParts {
   for (const name of ["dropout", "continuing_subword_prefix", "end_of_word_suffix"]) {
     const value = component.raw(name);
     if (value != null && value !== 0 && value !== "") throw component.unsupportedOption(name);
   }
-  if (idOf === undefined) {
+  if (vocab === undefined) {
     throw new TypeError(`${component.path}.vocab must be an object of tokens and ids`);
   }
-  const cuts = new CutTable(), table = new TokenTable(idOf);
-  const merges = readMerges(component, table, cuts);
+  const cuts = new CutTable(), merges = readMerges(component, list, vocab, cuts);
   const unkText = component.raw("unk_token") ?? undefined;
-  const unkId = unkText === undefined ? undefined : idOf.get(component.text("unk_token"));
+  const unkId = unkText === undefined ? undefined : vocab.get(component.text("unk_token"));
   if (unkText !== undefined && unkId === undefined) throw component.unsupportedOption("unk_token");
   const shared = {
     merges,
@@ -75,22 +84,24 @@ function makeBpe(
   };
   const whole = component.flag("ignore_merges", false);
   if (byteLevel) {
-    const idOfByte = Int32Array.from(CHARACTER_OF_BYTE, (c) => idOf.get(c) ?? -1);
-    const wholeTokens = whole ? table : undefined;
+    const idOfByte = Int32Array.from(CHARACTER_OF_BYTE, (c) => vocab.get(c) ?? -1);
+    const wholeTokens = whole ? vocab : undefined;
     const model = new ByteBpe({ ...shared, idOfByte, wholeTokens });
-    return { model, idOf, tokens: idOf, readsMeta: false };
+    return { model, vocab, readsMeta: false };
   }
   const idOfByte = component.flag("byte_fallback", false)
-    ? Int32Array.from({ length: 256 }, (_, b) => idOf.get(byteToken(b)) ?? -1)
+    ? Int32Array.from({ length: 256 }, (_, b) => vocab.get(byteToken(b)) ?? -1)
     : undefined;
   const idOfCharacter = new Map<string, number>();
-  for (const [token, id] of idOf) if (isCharacter(token)) idOfCharacter.set(token, id);
+  for (const [token, id] of vocab.shortTokens(2)) {
+    if (isCharacter(token)) idOfCharacter.set(token, id);
+  }
   // an unknown character that is dropped makes its neighbours meet
   if (unkId === undefined && !idOfByte?.every((id) => id >= 0)) cuts.joinAll();
   const none = { standIns: [], firstStandIn: 0x7fffffff };
-  const wholeTokens = whole ? idOf : undefined;
+  const wholeTokens = whole ? vocab : undefined;
   const model = new CharBpe({ ...shared, ...none, cuts, idOfCharacter, idOfByte, wholeTokens });
-  return { model, idOf, tokens: idOf, readsMeta: true };
+  return { model, vocab, readsMeta: true };
 }
 
 /** The token of a byte: `<0x0A>`. */
@@ -102,23 +113,23 @@ function isCharacter(token: string): boolean {
   return token.length === 1 || (token.length === 2 && token.codePointAt(0)! > 0xffff);
 }
 
-/** Pairs as "a b" or ["a", "b"], by rank. */
+/** Merges of tokens by their ids; `cuts` learns which characters they join. */
 function readMerges(
   component: Component,
+  list: MergeList | undefined,
   table: TokenTable,
   cuts: CutTable,
 ): MergeTable {
-  const list = component.list("merges"), merges = new MergeTable(list.length);
-  const broken = (rank: number, why: string) =>
-    new TypeError(`${component.path}.merges[${rank}] ${why}: ${JSON.stringify(list[rank])}`);
-  const left = { text: "", begin: 0, end: 0 }, right = { text: "", begin: 0, end: 0 };
-  const nothing = { text: "", begin: 0, end: 0 };
-  list.forEach((merge, rank) => {
-    if (!setPair(merge, left, right)) throw broken(rank, "must be two tokens");
-    const a = table.find(left, nothing), b = table.find(right, nothing);
+  if (list === undefined) throw new TypeError(`${component.path}.merges must be a list of merges`);
+  const merges = new MergeTable(list.count);
+  list.read((left, right, rank) => {
+    const a = table.find(left), b = table.find(right);
     const merged = table.find(left, right);
     if (a < 0 || b < 0 || merged < 0) {
-      throw broken(rank, "has a part or result that is not in the vocabulary");
+      throw new TypeError(
+        `${component.path}.merges[${rank}] has a part or result that is not in the vocabulary: ` +
+          [left, right].map(({ text, begin, end }) => JSON.stringify(text.slice(begin, end))),
+      );
     }
     merges.add(a, b, rank, merged);
     // the byte of a character that is not in the vocabulary: its neighbours cannot be known
@@ -132,26 +143,6 @@ function isByteToken({ text, begin, end }: Span): boolean {
   return end - begin === 6 && /^<0x[0-9A-F]{2}>$/.test(text.slice(begin, end));
 }
 
-function setPair(merge: unknown, left: Span, right: Span): boolean {
-  if (typeof merge === "string") {
-    const space = merge.indexOf(" ");
-    if (space < 0 || merge.includes(" ", space + 1)) return false;
-    left.text = right.text = merge;
-    left.end = space;
-    right.begin = space + 1;
-  } else {
-    if (!Array.isArray(merge) || merge.length !== 2) return false;
-    const [a, b] = merge;
-    if (typeof a !== "string" || typeof b !== "string") return false;
-    left.text = a;
-    right.text = b;
-    left.end = a.length;
-    right.begin = 0;
-  }
-  right.end = right.text.length;
-  return left.end > 0 && right.begin < right.end;
-}
-
 function makeUnigram(component: Component): ModelParts {
   const vocab = component.list("vocab");
   const pieces = vocab.map((entry, i) => {
@@ -160,7 +151,7 @@ function makeUnigram(component: Component): ModelParts {
     }
     return { piece: entry[0], score: asRustReads(entry[1]) };
   });
-  const tokens = pieces.map(({ piece }, i) => [piece, i] as const), idOf = new Map(tokens);
+  const idOf = new Map(pieces.map(({ piece }, i) => [piece, i]));
   const unkId = component.raw("unk_id") == null ? undefined : component.number("unk_id");
   if (unkId !== undefined && pieces[unkId] === undefined) {
     throw component.unsupportedOption("unk_id");
@@ -168,7 +159,13 @@ function makeUnigram(component: Component): ModelParts {
   const idOfByte = component.flag("byte_fallback", false)
     ? Int32Array.from({ length: 256 }, (_, b) => idOf.get(byteToken(b)) ?? -1)
     : undefined;
-  return { model: new Unigram({ pieces, unkId, idOfByte }), idOf, tokens, readsMeta: false };
+  const model = new Unigram({ pieces, unkId, idOfByte });
+  const tokens: Vocabulary = {
+    get: (token) => idOf.get(token),
+    text: (id) => pieces[id]?.piece,
+    largestId: () => pieces.length - 1,
+  };
+  return { model, vocab: tokens, readsMeta: false };
 }
 
 /**
