@@ -26,6 +26,7 @@ export function readFlags<Table extends Record<string, FlagReader<unknown>>>(
   const names = Object.keys(table);
   const isToggle = (name: string) => table[name] === (toggle as FlagReader<unknown>);
   const valued = names.filter((name) => !isToggle(name));
+  requireValues(args, valued);
   const parsed = parseArgs(args, {
     string: [...valued, "_"],
     collect: valued,
@@ -50,6 +51,16 @@ export function readFlags<Table extends Record<string, FlagReader<unknown>>>(
     values[name] = table[name](words.length ? words : undefined, name);
   }
   return values as FlagValues<Table> & { _: string[] };
+}
+
+/** An empty word is what a shell makes of a variable that is not set: no value. */
+function requireValues(args: readonly string[], valued: readonly string[]): void {
+  args.forEach((word, i) => {
+    const before = args[i - 1];
+    if (word === "" && before?.startsWith("--") && valued.includes(before.slice(2))) {
+      throw new UsageError(`The option ${before} needs a value: current value is empty`);
+    }
+  });
 }
 
 /** A flag that must be given, once. */

@@ -28,6 +28,7 @@ Deno.test("llmpipe convert refuses wrong usage with status 2", async () => {
   const cases: [args: string[], message: RegExp][] = [
     [[], /Expected hg_to_pp, pp_to_hg or download/],
     [["hg_to_pp", "--save-path", "y"], /--input-path is required/],
+    [["hg_to_pp", "--input-path", "", "--save-path", "y"], /--input-path needs a value.* is empty/],
     [["hg_to_pp", ...flags, "--forse"], /Unknown option --forse, did you mean --force/],
     [["hg_to_pp", ...flags, "--dtype", "int8"], /--dtype must be one of keep, f32, bf16, fp16/],
     [["pp_to_hg", ...flags, "--max-shard-size", "1XB"], /must be a size such as 500MB/],
