@@ -31,13 +31,46 @@ void to_main(Fiber &fiber, bool last) {
   __sanitizer_finish_switch_fiber(fake, &block.main_bottom, &block.main_size);
 }
 
+char *make_stack(size_t bytes) {
+  void *memory = mmap(nullptr, bytes + kGuardPage, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw Fault("memory for the stacks of threads could not be had");
+  mprotect(memory, kGuardPage, PROT_NONE);
+  return static_cast<char *>(memory) + kGuardPage;
+}
+
+void fiber_main();
+
+void start(Block &block, Fiber &fiber) {
+  if (block.stacks.empty()) block.stacks.push_back(make_stack(block.stack_bytes));
+  fiber.stack = block.stacks.back();
+  block.stacks.pop_back();
+  // The hot ends of the stacks are kept out of each other's cache sets
+  const size_t stagger = (fiber.thread.linear * 320 & 0x3fff) & ~(size_t)63;
+  prepare(fiber.registers, fiber.stack, block.stack_bytes - stagger, fiber_main);
+}
+
+// The thread that runs next: the first that can, or any in random order.
+Fiber &take_next(Block &block) {
+  if (block.is_random) block.ready.swap_first(next_random(block.random) % block.ready.size());
+  Fiber &fiber = block.fibers[block.ready.pop()];
+  if (fiber.state == Fiber::State::fresh) start(block, fiber);
+  fiber.state = Fiber::State::ready;
+  self = &fiber.thread;
+  block.switches++;
+  return fiber;
+}
+
 void wait(const char *kind, int line, unsigned mask) {
   Fiber &fiber = running_fiber();
+  Block &block = *fiber.thread.block;
   fiber.state = Fiber::State::waiting;
   fiber.wait_kind = kind;
   fiber.wait_line = line;
   fiber.wait_mask = mask;
-  to_main(fiber, false);
+  // AddressSanitizer is told of switches from and to the main stack
+  if (kSanitized || block.ready.size() == 0) return to_main(fiber, false);
+  switch_to(fiber.registers, take_next(block).registers);
 }
 
 void release_barrier(Block &block) {
@@ -54,7 +87,7 @@ void release_barrier(Block &block) {
   for (Fiber &fiber : block.fibers) {
     if (fiber.state != Fiber::State::waiting || fiber.wait_mask != 0) continue;
     fiber.state = Fiber::State::ready;
-    block.ready.push_back((int)fiber.thread.linear);
+    block.ready.push(fiber.thread.linear);
   }
   race::barrier();
 }
@@ -68,23 +101,6 @@ void fiber_main() {
   fiber.state = Fiber::State::done;
   if (--block.live > 0 && block.arrived == block.live) release_barrier(block);
   to_main(fiber, true);
-}
-
-char *make_stack(size_t bytes) {
-  void *memory = mmap(nullptr, bytes + kGuardPage, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) throw Fault("memory for the stacks of threads could not be had");
-  mprotect(memory, kGuardPage, PROT_NONE);
-  return static_cast<char *>(memory) + kGuardPage;
-}
-
-void start(Block &block, Fiber &fiber) {
-  if (block.stacks.empty()) block.stacks.push_back(make_stack(block.stack_bytes));
-  fiber.stack = block.stacks.back();
-  block.stacks.pop_back();
-  // The hot ends of the stacks are kept out of each other's cache sets
-  const size_t stagger = (fiber.thread.linear * 320 & 0x3fff) & ~(size_t)63;
-  prepare(fiber.registers, fiber.stack, block.stack_bytes - stagger, fiber_main);
 }
 
 std::string describe_deadlock(const Block &block) {
@@ -154,40 +170,27 @@ void Block::run() {
   live = (int)n;
   arrived = 0;
   ready.clear();
-  head = 0;
   race::begin_block();
   if (dynamic_bytes > 0) memset(dynamic, 0xff, dynamic_bytes);
   for (size_t i = 0; i < n; i++) {
-    const size_t k = options().order < 0 ? n - 1 - i : i;
+    const size_t k = is_reversed ? n - 1 - i : i;
     fibers[k].state = Fiber::State::fresh;
-    ready.push_back((int)k);
+    ready.push((unsigned)k);
   }
   while (live > 0 && fault.empty()) {
-    if (head == ready.size()) {
+    if (ready.size() == 0) {
       fault = describe_deadlock(*this);
       break;
     }
-    if (is_random) {
-      const size_t k = head + next_random(random) % (ready.size() - head);
-      std::swap(ready[head], ready[k]);
-    }
-    const int next = ready[head++];
-    if (head > 4096 && head * 2 > ready.size()) {
-      ready.erase(ready.begin(), ready.begin() + (long)head);
-      head = 0;
-    }
-    Fiber &fiber = fibers[(size_t)next];
-    if (fiber.state == Fiber::State::fresh) start(*this, fiber);
-    fiber.state = Fiber::State::ready;
-    self = &fiber.thread;
-    switches++;
-    __sanitizer_start_switch_fiber(&main_fake, fiber.stack, stack_bytes);
-    switch_to(main, fiber.registers);
+    const Fiber &next = take_next(*this);
+    __sanitizer_start_switch_fiber(&main_fake, next.stack, stack_bytes);
+    switch_to(main, fibers[next.thread.linear].registers);
     __sanitizer_finish_switch_fiber(main_fake, nullptr, nullptr);
+    Fiber &last = running_fiber(); // others may have run in between
     self = nullptr;
-    if (fiber.state != Fiber::State::done) continue;
-    stacks.push_back(fiber.stack);
-    fiber.stack = nullptr;
+    if (last.state != Fiber::State::done) continue;
+    stacks.push_back(last.stack);
+    last.stack = nullptr;
   }
   if (fault.empty()) return;
   for (Fiber &fiber : fibers) { // those that never end
@@ -245,7 +248,7 @@ Rendezvous &find_rendezvous(Block &block, unsigned mask, const char *kind, int l
 }
 } // namespace
 
-void warp_rendezvous(unsigned mask, const char *kind, int line, void *io, size_t bytes, WarpOp op,
+void warp_rendezvous(unsigned mask, const char *kind, int line, void *io, WarpOp op,
                      const void *parameter) {
   Block &block = *self->block;
   const unsigned lane = self->lane;
@@ -256,41 +259,76 @@ void warp_rendezvous(unsigned mask, const char *kind, int line, void *io, size_t
   if (all.line != line || (all.kind != kind && strcmp(all.kind, kind) != 0))
     fault("warp divergence: lane %u is in %s at line %d, others in %s at line %d", lane, kind, line,
           all.kind, all.line);
-  memcpy(all.slots[lane].bytes, io, bytes);
   all.io[lane] = io;
   all.arrived |= 1u << lane;
   if (all.arrived != mask) return wait(kind, line, mask);
-  if (op != nullptr) op(all.slots, mask, parameter);
+  op(all.io, mask, parameter);
   all.arrived = 0;
   const unsigned first = self->warp * 32;
   for (unsigned l = 0; l < 32; l++) {
-    if (!(mask >> l & 1)) continue;
-    memcpy(all.io[l], all.slots[l].bytes, bytes);
-    if (l == lane) continue;
+    if (l == lane || !(mask >> l & 1)) continue;
     block.fibers[first + l].state = Fiber::State::ready;
-    block.ready.push_back((int)(first + l));
+    block.ready.push(first + l);
   }
 }
 
 void warp_sync(unsigned mask, int line) {
-  char none = 0;
-  const WarpOp note = [](Slot *, unsigned, const void *) { race::warp_sync(self->warp); };
-  warp_rendezvous(mask, "__syncwarp", line, &none, 1, note, nullptr);
+  const WarpOp note = [](void *const *, unsigned, const void *) { race::warp_sync(self->warp); };
+  warp_rendezvous(mask, "__syncwarp", line, nullptr, note, nullptr);
 }
 
 unsigned ballot(unsigned mask, int predicate, int line) {
   unsigned value = predicate != 0;
-  const WarpOp collect = [](Slot *slots, unsigned members, const void *) {
+  const WarpOp collect = [](void *const *io, unsigned members, const void *) {
     unsigned votes = 0;
-    for (unsigned l = 0; l < 32; l++) {
-      unsigned vote;
-      memcpy(&vote, slots[l].bytes, 4);
-      if (members >> l & 1) votes |= vote << l;
-    }
-    for (unsigned l = 0; l < 32; l++) memcpy(slots[l].bytes, &votes, 4);
+    for (unsigned l = 0; l < 32; l++)
+      if (members >> l & 1) votes |= *static_cast<const unsigned *>(io[l]) << l;
+    for (unsigned l = 0; l < 32; l++)
+      if (members >> l & 1) *static_cast<unsigned *>(io[l]) = votes;
   };
-  warp_rendezvous(mask, "ballot", line, &value, 4, collect, nullptr);
+  warp_rendezvous(mask, "ballot", line, &value, collect, nullptr);
   return value;
+}
+
+namespace {
+struct ShuffleLane {
+  uint64_t value;
+  int operand;
+  Shuffle mode;
+
+  // The lane whose value lane `l` of a part of `width` lanes gets.
+  int source(int l, int width) const {
+    const int base = l & ~(width - 1);
+    switch (mode) {
+    case Shuffle::index: return base + (operand & (width - 1));
+    case Shuffle::up: return l - operand < base ? l : l - operand;
+    case Shuffle::down: return l + operand >= base + width ? l : l + operand;
+    case Shuffle::exclusive_or: return (l ^ operand) >= base + width ? l : l ^ operand;
+    }
+    return l;
+  }
+};
+} // namespace
+
+uint64_t shuffle_bits(unsigned mask, uint64_t value, int operand, Shuffle mode, int width,
+                      int line) {
+  ShuffleLane lane{value, operand, mode};
+  const WarpOp exchange = [](void *const *io, unsigned members, const void *parameter) {
+    const int width = *static_cast<const int *>(parameter);
+    uint64_t values[32];
+    for (int l = 0; l < 32; l++)
+      if (members >> l & 1) values[l] = static_cast<const ShuffleLane *>(io[l])->value;
+    for (int l = 0; l < 32; l++) {
+      if (!(members >> l & 1)) continue;
+      ShuffleLane &to = *static_cast<ShuffleLane *>(io[l]);
+      const int from = to.source(l, width);
+      if (!(members >> from & 1))
+        fault("shuffle: lane %d reads lane %d, which is not in mask %08x", l, from, members);
+      to.value = values[from];
+    }
+  };
+  warp_rendezvous(mask, "shfl", line, &lane, exchange, &width);
+  return lane.value;
 }
 
 } // namespace emu

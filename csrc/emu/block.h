@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "emu/device.h"
@@ -13,6 +14,7 @@
 namespace emu {
 
 constexpr size_t kStaticBytes = 512 << 10; // shared memory of all declarations together
+constexpr size_t kMostDeclarations = 1024;
 
 struct Copy {
   void *dst;
@@ -40,13 +42,28 @@ struct Rendezvous {
   const char *kind = nullptr;
   int line = 0;
   void *io[32];
-  Slot slots[32];
+};
+
+// The threads of a block that can run on, each once at most: a ring.
+class Queue {
+public:
+  size_t size() const { return tail_ - head_; }
+  void clear() { head_ = tail_ = 0; }
+  void push(unsigned thread) { ring_[tail_++ % kMost] = (uint16_t)thread; }
+  unsigned pop() { return ring_[head_++ % kMost]; }
+  void swap_first(size_t other) {
+    std::swap(ring_[head_ % kMost], ring_[(head_ + other) % kMost]);
+  }
+
+private:
+  static constexpr size_t kMost = 1024; // threads of a block
+  uint16_t ring_[kMost];
+  size_t head_ = 0, tail_ = 0;
 };
 
 struct Block {
   std::vector<Fiber> fibers;
-  std::vector<int> ready;
-  size_t head = 0; // of ready
+  Queue ready;
   Registers main;
   int live = 0;
   const std::function<void()> *body = nullptr;
@@ -58,13 +75,13 @@ struct Block {
   std::vector<std::vector<Rendezvous>> warps;
 
   char *fixed = nullptr; // static shared memory
-  std::vector<uint64_t> fixed_filled;
+  uint64_t fixed_filled[kMostDeclarations] = {}; // serial of the block that last used each
   uint64_t serial = 0;
   char *dynamic = nullptr;
   size_t dynamic_bytes = 0, dynamic_capacity = 0;
 
   uint64_t random = 1;
-  bool is_random = false;
+  bool is_random = false, is_reversed = false; // order of the threads
   uint64_t switches = 0, barriers = 0, warp_operations = 0, tile_products = 0, matrix_loads = 0,
            bank_conflicts = 0;
 

@@ -28,7 +28,8 @@ namespace emu {
 struct Options {
   std::atomic<int> order;
   std::atomic<bool> deferred;
-  int sm, devices, driver, nccl, memory_mib, timeout_seconds;
+  const int sm;
+  int devices, driver, nccl, memory_mib, timeout_seconds;
   std::string missing, skipped;
   bool guard;
 };

@@ -27,14 +27,11 @@ extern thread_local Thread *self __attribute__((tls_model("initial-exec")));
 // The kernel broke a rule of CUDA: ends the launch, after which the device is lost, as on hardware.
 [[noreturn]] void fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-// A rendezvous of the lanes in `mask` of the caller's warp. `io` (at most 64 bytes) is deposited;
-// the last lane to arrive calls `op` once on the slots of all; then every lane gets its slot back.
-// The lanes must agree in `kind` and `line`.
-struct Slot {
-  alignas(16) unsigned char bytes[64];
-};
-using WarpOp = void (*)(Slot *slots, unsigned mask, const void *parameter);
-void warp_rendezvous(unsigned mask, const char *kind, int line, void *io, size_t bytes, WarpOp op,
+// A rendezvous of the lanes in `mask` of the caller's warp. Each waits with its `io`; the last one to
+// arrive calls `op` once on those of all, of which those outside of the mask mean nothing. The lanes
+// must agree in `kind` and `line`.
+using WarpOp = void (*)(void *const *io, unsigned mask, const void *parameter);
+void warp_rendezvous(unsigned mask, const char *kind, int line, void *io, WarpOp op,
                      const void *parameter);
 void block_barrier(int line, int predicate, int *count, int *all, int *any);
 void warp_sync(unsigned mask, int line);
@@ -65,42 +62,15 @@ void mma_1688(float *d, const uint32_t *a, const uint32_t *b, TileType type, int
 void load_matrices(uint32_t *r, const void *row, int count, bool transposed, int line);
 
 enum class Shuffle { index, up, down, exclusive_or };
+uint64_t shuffle_bits(unsigned mask, uint64_t value, int operand, Shuffle mode, int width,
+                      int line);
 template <class T>
 inline T shuffle(unsigned mask, T value, int operand, Shuffle mode, int width, int line) {
   static_assert(sizeof(T) <= 8, "a shuffle moves at most 8 bytes");
-  struct Lane {
-    unsigned char value[8];
-    int operand;
-    Shuffle mode;
-  } lane{};
-  memcpy(lane.value, &value, sizeof(T));
-  lane.operand = operand;
-  lane.mode = mode;
-  warp_rendezvous(
-      mask, "shfl", line, &lane, sizeof lane,
-      [](Slot *slots, unsigned members, const void *parameter) {
-        const int w = *static_cast<const int *>(parameter);
-        Lane in[32];
-        for (int l = 0; l < 32; l++) memcpy(&in[l], slots[l].bytes, sizeof(Lane));
-        for (int l = 0; l < 32; l++) {
-          if (!(members >> l & 1)) continue;
-          const int base = l & ~(w - 1), operand = in[l].operand;
-          int from = l;
-          switch (in[l].mode) {
-          case Shuffle::index: from = base + (operand & (w - 1)); break;
-          case Shuffle::up: from = l - operand < base ? l : l - operand; break;
-          case Shuffle::down: from = l + operand >= base + w ? l : l + operand; break;
-          case Shuffle::exclusive_or: from = (l ^ operand) >= base + w ? l : l ^ operand; break;
-          }
-          if (!(members >> from & 1))
-            fault("shuffle: lane %d reads lane %d, which is not in mask %08x", l, from, members);
-          Lane out = in[l];
-          memcpy(out.value, in[from].value, 8);
-          memcpy(slots[l].bytes, &out, sizeof out);
-        }
-      },
-      &width);
-  memcpy(&value, lane.value, sizeof(T));
+  uint64_t bits = 0;
+  memcpy(&bits, &value, sizeof(T));
+  bits = shuffle_bits(mask, bits, operand, mode, width, line);
+  memcpy(&value, &bits, sizeof(T));
   return value;
 }
 

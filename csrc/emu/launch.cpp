@@ -125,6 +125,7 @@ void run_grid(dim3 grid, dim3 size, size_t shared_bytes, const std::function<voi
   block.body = &thread_body;
   block.fault.clear();
   block.is_random = order > 0;
+  block.is_reversed = order < 0;
   block.random = 0x9e3779b97f4a7c15ull * (uint64_t)(order + 1) + 1;
   prepare_threads(block, grid, size);
   prepare_shared(block, shared_bytes);

@@ -147,7 +147,7 @@ struct Call {
 
 private:
   bool is_peer_dead() const {
-    if (++polls % 4096 != 0) return false;
+    if (++polls % 256 != 0) return false;
     for (int r = 0; r < comm->size; r++) {
       const pid_t process = comm->shared->process[r];
       if (process > 0 && kill(process, 0) != 0) return true;

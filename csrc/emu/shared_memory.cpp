@@ -1,5 +1,5 @@
 // Shared memory of a block, asynchronous copies into it, and atomics.
-#include <deque>
+#include <array>
 #include <mutex>
 
 #include "emu/block.h"
@@ -14,8 +14,9 @@ struct Declaration {
 };
 struct Declarations {
   std::mutex mutex;
-  std::deque<Declaration> all;
-  size_t top = 64;
+  // One that has a number is never written again, so that it is read without the lock
+  std::array<Declaration, kMostDeclarations> all;
+  size_t count = 0, top = 64;
 };
 Declarations &declarations() {
   static Declarations declarations;
@@ -28,21 +29,17 @@ int register_shared(size_t bytes, size_t align) {
   Declarations &to = declarations();
   std::lock_guard lock(to.mutex);
   to.top = (to.top + align - 1) & ~(align - 1);
-  to.all.push_back({to.top, bytes});
+  if (to.count == kMostDeclarations || to.top + bytes + kGap > kStaticBytes)
+    fault("static shared memory of all kernels is used up");
+  to.all[to.count] = {to.top, bytes};
   to.top += bytes + kGap;
-  if (to.top > kStaticBytes) fault("static shared memory of all kernels is used up");
-  return (int)to.all.size() - 1;
+  return (int)to.count++;
 }
 
 void *static_shared(int id) {
   Block &block = *self->block;
   const size_t i = (size_t)id;
-  Declaration declaration;
-  {
-    std::lock_guard lock(declarations().mutex);
-    declaration = declarations().all[i];
-    if (block.fixed_filled.size() <= i) block.fixed_filled.resize(declarations().all.size());
-  }
+  const Declaration &declaration = declarations().all[i];
   char *memory = block.fixed + declaration.offset;
   if (block.fixed_filled[i] == block.serial) return memory;
   ASAN_UNPOISON_MEMORY_REGION(memory, declaration.bytes);

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <sched.h>
 #include <string.h>
+#include <thread>
 #include <vector>
 
 #include "emu/block.h"
@@ -78,19 +79,40 @@ cudaError_t lose(const char *text) {
   return cudaErrorLaunchFailure;
 }
 
+// Nothing goes on until another rank has: the processors are its. It is often about to come, so the
+// first looks follow each other at once. Without the lock, for other threads of this process.
+class Rest {
+public:
+  void take(Lock &lock) {
+    lock.unlock();
+    if (++looks_ < kQuickLooks)
+      sched_yield();
+    else
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    lock.lock();
+  }
+  void end() { looks_ = 0; }
+
+private:
+  static constexpr int kQuickLooks = 20;
+  int looks_ = 0;
+};
+Rest rest;
+
 // Runs one operation of a stream chosen at random, if any can go on: the device works while the
-// host asks whether it has done so.
-void progress() {
+// host asks whether it has done so. False: none can.
+bool progress() {
   if (random_state == 0) random_state = (uint64_t)(options().order + 2) * 7919 + 12345;
   const size_t first = next_random(random_state) % streams.size();
   try {
     for (size_t i = 0; i < streams.size(); i++) {
       emu_stream &stream = *streams[(first + i) % streams.size()];
-      if (is_runnable(stream) && step(stream)) return;
+      if (is_runnable(stream) && step(stream)) return true;
     }
   } catch (const Fault &fault) {
     lose(fault.what());
   }
+  return false;
 }
 
 std::string describe_waiting(const char *what) {
@@ -119,14 +141,13 @@ template <class Done> cudaError_t drain(Lock &lock, const char *what, Done done)
       for (size_t i = 0; i < runnable.size() && !has_moved; i++)
         has_moved = step(*runnable[(first + i) % runnable.size()]);
       if (has_moved) {
+        rest.end();
         since = Clock::now();
         continue;
       }
       if (Clock::now() - since > std::chrono::seconds(options().timeout_seconds))
         throw Fault(describe_waiting(what));
-      lock.unlock(); // let other ranks run
-      sched_yield();
-      lock.lock();
+      rest.take(lock);
     }
   } catch (const Fault &fault) {
     return lose(fault.what());
@@ -189,7 +210,10 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
   Lock lock(mutex);
-  if (!stream->queue.empty()) progress();
+  if (stream->queue.empty() || progress())
+    rest.end();
+  else
+    rest.take(lock); // the host asks again until the stream is done
   if (!lost.empty()) return cudaErrorLaunchFailure;
   return stream->queue.empty() ? cudaSuccess : cudaErrorNotReady;
 }

@@ -15,13 +15,14 @@ namespace emu {
 
 // Kernels for tensor cores are written for sm_80: on an older device the choice among kernels failed.
 void require_tiles(const char *instruction) {
-  if (options().sm < 80) fault("%s needs sm_80, the device is sm_%d", instruction, options().sm);
+  static const int sm = options().sm;
+  if (sm < 80) fault("%s needs sm_80, the device is sm_%d", instruction, sm);
 }
 
 namespace {
 struct MmaLane {
-  uint32_t a[4], b[2];
-  float d[4];
+  const uint32_t *a, *b;
+  float *d;
 };
 
 float convert(uint32_t half, TileType type) {
@@ -58,11 +59,9 @@ struct Tiles {
         for (int j = 0; j < 8; j++) c[i][j] += a[i][k] * b[k][j];
   }
 
-  void give(int lane, Slot &slot) const {
+  void give(int lane, const MmaLane &to) const {
     const int g = lane >> 2, t = lane & 3;
-    float d[4];
-    for (int r = 0; r < 4; r++) d[r] = c[g + (r >> 1) * 8][2 * t + (r & 1)];
-    memcpy(slot.bytes + offsetof(MmaLane, d), d, sizeof d);
+    for (int r = 0; r < 4; r++) to.d[r] = c[g + (r >> 1) * 8][2 * t + (r & 1)];
   }
 };
 
@@ -71,33 +70,25 @@ struct MmaShape {
   int depth;
 };
 
-void multiply_tiles(Slot *slots, unsigned, const void *parameter) {
+void multiply_tiles(void *const *io, unsigned, const void *parameter) {
   const auto [type, depth] = *static_cast<const MmaShape *>(parameter);
   Tiles tiles;
-  for (int lane = 0; lane < 32; lane++) {
-    MmaLane from;
-    memcpy(&from, slots[lane].bytes, sizeof from);
-    tiles.take(lane, from, type, depth);
-  }
+  for (int lane = 0; lane < 32; lane++)
+    tiles.take(lane, *static_cast<const MmaLane *>(io[lane]), type, depth);
   tiles.multiply(depth);
-  for (int lane = 0; lane < 32; lane++) tiles.give(lane, slots[lane]);
+  for (int lane = 0; lane < 32; lane++) tiles.give(lane, *static_cast<const MmaLane *>(io[lane]));
   self->block->tile_products++;
 }
 
-void mma(float *d, const uint32_t *a, int registers_a, const uint32_t *b, int registers_b,
-         MmaShape shape, int line) {
+void mma(float *d, const uint32_t *a, const uint32_t *b, MmaShape shape, int line) {
   require_tiles("mma.sync");
-  MmaLane lane{};
-  memcpy(lane.a, a, 4 * (size_t)registers_a);
-  memcpy(lane.b, b, 4 * (size_t)registers_b);
-  memcpy(lane.d, d, sizeof lane.d);
-  warp_rendezvous(0xffffffffu, "mma.sync", line, &lane, sizeof lane, multiply_tiles, &shape);
-  memcpy(d, lane.d, sizeof lane.d);
+  MmaLane lane{a, b, d};
+  warp_rendezvous(0xffffffffu, "mma.sync", line, &lane, multiply_tiles, &shape);
 }
 
 struct LoadLane {
   const unsigned char *row;
-  uint32_t r[4];
+  uint32_t *r;
 };
 struct LoadShape {
   int count;
@@ -106,15 +97,14 @@ struct LoadShape {
 
 // Lanes 8m .. 8m+7 give the addresses of the rows of matrix m. Lane l gets of each the elements
 // (l/4, 2(l%4)) and its right neighbour, of the transpose when asked.
-void load_tiles(Slot *slots, unsigned, const void *parameter) {
+void load_tiles(void *const *io, unsigned, const void *parameter) {
   const auto [count, transposed] = *static_cast<const LoadShape *>(parameter);
   Block &block = *self->block;
   uint16_t matrix[4][8][8];
   for (int m = 0; m < count; m++) {
     int bank[8] = {}, passes = 0;
     for (int r = 0; r < 8; r++) {
-      LoadLane lane;
-      memcpy(&lane, slots[m * 8 + r].bytes, sizeof lane);
+      const LoadLane &lane = *static_cast<const LoadLane *>(io[m * 8 + r]);
       if (!is_shared(lane.row, 16) || reinterpret_cast<uintptr_t>(lane.row) % 16 != 0)
         fault("ldmatrix: the address of row %d of matrix %d is not in shared memory, or not a "
               "multiple of 16",
@@ -130,8 +120,7 @@ void load_tiles(Slot *slots, unsigned, const void *parameter) {
       const int i = l >> 2, j = (l & 3) * 2;
       const uint32_t low = transposed ? matrix[m][j][i] : matrix[m][i][j];
       const uint32_t high = transposed ? matrix[m][j + 1][i] : matrix[m][i][j + 1];
-      const uint32_t both = low | high << 16;
-      memcpy(slots[l].bytes + offsetof(LoadLane, r) + m * 4, &both, 4);
+      static_cast<const LoadLane *>(io[l])->r[m] = low | high << 16;
     }
   }
   block.matrix_loads++;
@@ -139,21 +128,19 @@ void load_tiles(Slot *slots, unsigned, const void *parameter) {
 } // namespace
 
 void mma_16816(float *d, const uint32_t *a, const uint32_t *b, TileType type, int line) {
-  mma(d, a, 4, b, 2, {type, 16}, line);
+  mma(d, a, b, {type, 16}, line);
 }
 
 void mma_1688(float *d, const uint32_t *a, const uint32_t *b, TileType type, int line) {
-  const bool is_tf32 = type == TileType::tf32;
-  mma(d, a, is_tf32 ? 4 : 2, b, is_tf32 ? 2 : 1, {type, 8}, line);
+  mma(d, a, b, {type, 8}, line);
 }
 
 void load_matrices(uint32_t *r, const void *row, int count, bool transposed, int line) {
   require_tiles("ldmatrix");
-  LoadLane lane{static_cast<const unsigned char *>(row), {}};
+  LoadLane lane{static_cast<const unsigned char *>(row), r};
   const LoadShape shape{count, transposed};
-  warp_rendezvous(0xffffffffu, transposed ? "ldmatrix.trans" : "ldmatrix", line, &lane, sizeof lane,
-                  load_tiles, &shape);
-  memcpy(r, lane.r, 4 * (size_t)count);
+  warp_rendezvous(0xffffffffu, transposed ? "ldmatrix.trans" : "ldmatrix", line, &lane, load_tiles,
+                  &shape);
 }
 
 } // namespace emu
