@@ -33,8 +33,13 @@ export interface Parameter {
   readonly layer: number;
   /** Declared name, shape and start. */
   readonly spec: ParameterSpec;
-  /** `layer.name`, the name that patterns such as no_wd_kws see. */
+  /** `layer.name`. */
   readonly path: string;
+  /**
+   * The name that patterns such as no_wd_kws see, that of DeepSpeed's pipelines: the path, or
+   * `tied_modules.KEY.name` for all of a layer that holds a tied parameter.
+   */
+  readonly pipelineName: string;
   /** [shape] in the dtype of the model. */
   readonly weight: Tensor;
   /** [shape] f32, added to by backward passes; undefined when the store does not train. */
@@ -70,11 +75,13 @@ export class ParameterStore {
     options: { dtype: FloatType; train: boolean },
   ) {
     this.dtype = options.dtype;
-    const placed: { layer: number; spec: ParameterSpec; begin: number }[] = [];
+    const placed: Pick<Parameter, "layer" | "spec" | "begin" | "pipelineName">[] = [];
     const tied = new Map<string, number>();
     const alias: [string, number][] = [];
     let end = 0;
     for (const { layer, parameters } of layers) {
+      const shared = parameters.find((spec) => spec.tied !== undefined)?.tied;
+      const module = shared === undefined ? layer : `tied_modules.${shared}`;
       for (const spec of parameters) {
         const first = spec.tied === undefined ? undefined : tied.get(spec.tied);
         if (first !== undefined) {
@@ -82,7 +89,7 @@ export class ParameterStore {
           continue;
         }
         if (spec.tied !== undefined) tied.set(spec.tied, placed.length);
-        placed.push({ layer, spec, begin: end });
+        placed.push({ layer, spec, begin: end, pipelineName: `${module}.${spec.name}` });
         end += spec.shape.reduce((a, b) => a * b, 1);
       }
       end = aligned(end); // layers begin on a cache line; inside one, fused parameters are adjacent
@@ -90,10 +97,11 @@ export class ParameterStore {
     this.size = end;
     this.weights = device.zeros([end], options.dtype); // the gaps stay zero
     this.grads = options.train ? device.zeros([end], "f32") : undefined;
-    this.parameters = placed.map(({ layer, spec, begin }) => ({
+    this.parameters = placed.map(({ layer, spec, begin, pipelineName }) => ({
       layer,
       spec,
       path: `${layer}.${spec.name}`,
+      pipelineName,
       weight: this.weights.view(begin, spec.shape),
       grad: this.grads?.view(begin, spec.shape),
       begin,
@@ -134,6 +142,7 @@ export class ParameterStore {
       layer,
       spec: { name: names.join("+"), shape, init: parts[0].spec.init },
       path: key,
+      pipelineName: key, // no pattern sees it
       weight: this.weights.view(begin, shape),
       grad: this.grads?.view(begin, shape),
       begin,

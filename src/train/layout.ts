@@ -72,7 +72,12 @@ export function makeOptimizer(
   config: TrainConfig,
 ): Optimizer {
   const decays = decayRule(config.optimizer.no_wd_kws);
-  return new Optimizer(device, store, optimizerSpec(config), ({ path }) => decays(path));
+  return new Optimizer(
+    device,
+    store,
+    optimizerSpec(config),
+    ({ pipelineName }) => decays(pipelineName),
+  );
 }
 
 /** How a configuration averages and weighs the losses of a model. */

@@ -98,6 +98,7 @@ Deno.test("a gradient is named where the weight takes no part", () => {
       layer: 1,
       spec: { name: "w", shape: [4], init: { kind: "ones" } },
       path: "1.w",
+      pipelineName: "1.w",
       weight,
       grad,
       begin: 0,
