@@ -90,15 +90,18 @@ void check_order(Kind kind, const Access &earlier, bool is_shared, const void *p
 
 bool is_on() { return on; }
 
+// Shared or device memory, of a build with the detector.
+static inline bool is_watched(const void *p) { return (size_t)((const char *)p - base) < size; }
+
 void init(char *from, size_t bytes, size_t shared) {
   if (!on) return;
-  base = from;
-  size = bytes;
-  shared_part = shared;
   void *shadow = mmap(nullptr, bytes / kGrain * sizeof(Cell), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (shadow == MAP_FAILED) fault("memory for the race detector could not be reserved");
   cells = static_cast<Cell *>(shadow);
+  base = from;
+  size = bytes;
+  shared_part = shared;
 }
 
 void begin_launch(const char *) {
@@ -122,15 +125,15 @@ void warp_sync(unsigned warp) { warp_intervals[warp]++; }
 std::string findings() { return text; }
 
 void pending(const void *p, size_t bytes, bool is_pending) {
+  if (!is_watched(p)) return;
   const size_t at = (size_t)((const char *)p - base);
-  if (cells == nullptr || at >= size) return;
   for (size_t i = at / kGrain; i <= (at + bytes - 1) / kGrain; i++)
     cells[i].is_pending = is_pending;
 }
 
 void access(const void *p, size_t bytes, bool write, bool atomic, unsigned thread, void *from) {
+  if (!is_watched(p)) return;
   const size_t at = (size_t)((const char *)p - base);
-  if (cells == nullptr || at >= size) return;
   const bool is_shared = at < shared_part;
   if (!is_shared && !atomic) sectors::access(p, bytes, write, thread, from);
   Access now{interval, (unsigned short)thread, 0, warp_intervals[thread / 32], from};
@@ -163,8 +166,13 @@ void access(const void *p, size_t bytes, bool write, bool atomic, unsigned threa
 // ---- what code compiled with -fsanitize=thread calls -------------------------------------------
 
 namespace {
-void note(void *p, size_t bytes, bool write, void *from) {
+__attribute__((noinline)) void note_device(void *p, size_t bytes, bool write, void *from) {
   if (emu::self != nullptr) emu::race::access(p, bytes, write, false, emu::self->linear, from);
+}
+
+// Most accesses are of a thread's own stack: these end here, before a register is saved.
+inline void note(void *p, size_t bytes, bool write, void *from) {
+  if (emu::race::is_watched(p)) note_device(p, bytes, write, from);
 }
 } // namespace
 
