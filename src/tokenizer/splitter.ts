@@ -43,6 +43,7 @@ export class Splitter {
   readonly #matcher: Matcher;
   readonly #behavior: Behavior;
   readonly #invert: boolean;
+  #matchEnd = -1; // of the match that was found last, if it is not behind
 
   /** Makes a splitter. */
   constructor(matcher: Matcher, behavior: Behavior, invert: boolean = false) {
@@ -55,14 +56,30 @@ export class Splitter {
   split(units: Uint16Array, begin: number, end: number, pieces: PieceList): void {
     const matcher = this.#matcher, behavior = this.#behavior, invert = this.#invert;
     matcher.start(units, begin, end);
+    this.#matchEnd = -1;
+    const isolates = behavior === "Isolated"; // as most do
     let wasMatch: boolean | undefined; // what the part before was; one part may be joined to the next
     for (let at = begin, to: number; at < end; at = to) {
-      to = matcher.matchAt(at);
+      to = this.#matchEnd > at ? this.#matchEnd : matcher.matchAt(at);
       const matches = to > at, isMatch = matches !== invert;
-      if (!matches) to = nextMatch(matcher, units, at, end);
-      if (joins(behavior, invert, isMatch, wasMatch)) pieces.extend(to);
+      if (!matches) to = this.#nextMatch(units, at, end);
+      if (isolates) pieces.push(at, to);
+      else if (joins(behavior, invert, isMatch, wasMatch)) pieces.extend(to);
       else if (!isMatch || behavior !== "Removed") pieces.push(at, to);
       wasMatch = isMatch;
+    }
+  }
+
+  /** Begin of the first match after the character at `place`, empty ones too; else the end. */
+  #nextMatch(units: Uint16Array, place: number, end: number): number {
+    const matcher = this.#matcher;
+    for (let i = place;;) {
+      i = matcher.skip(i + (isPair(units, i, end) ? 2 : 1));
+      if (i >= end) return end;
+      const matchEnd = matcher.matchAt(i);
+      if (matchEnd < 0) continue;
+      this.#matchEnd = matchEnd;
+      return i;
     }
   }
 }
@@ -79,15 +96,6 @@ function joins(behavior: Behavior, invert: boolean, isMatch: boolean, wasMatch?:
       return !isMatch && wasMatch === true;
     case "Contiguous": // two parts between matches: an empty match lies between them
       return isMatch === wasMatch && isMatch !== invert;
-  }
-}
-
-/** Begin of the first match after the character at `place`, empty ones too; else the end. */
-function nextMatch(matcher: Matcher, units: Uint16Array, place: number, end: number): number {
-  for (let i = place;;) {
-    i = matcher.skip(i + (isPair(units, i, end) ? 2 : 1));
-    if (i >= end) return end;
-    if (matcher.matchAt(i) >= 0) return i;
   }
 }
 
