@@ -83,7 +83,7 @@ inline void check_moe_product(int32_t R, int32_t a, int32_t b, int32_t E) {
 }
 
 inline void check_dropout(float p) {
-  LP_CHECK(p >= 0 && p < 1, "p must be in [0, 1), found %g", (double)p);
+  LP_CHECK(p >= 0 && p < 1, "the probability of dropout must be in [0, 1), found %g", (double)p);
 }
 
 inline void check_int8_block(int32_t block) {

@@ -17,12 +17,13 @@ struct Dropout {
   uint32_t threshold; // in the upper 16 bits
   float scale;        // of what is kept
 
-  Dropout() = default;
   LP_HD Dropout(float p, uint64_t seed) : keys(seed) {
     const uint32_t dropped = (uint32_t)fminf(fmaxf(p * 65536.0f + 0.5f, 0.0f), 65535.0f);
     threshold = dropped << 16;
     scale = 65536.0f / (float)(65536 - dropped);
   }
+
+  LP_HD bool drops() const { return threshold > 0; }
 
   // Elements 8 block .. 8 block + 7 of a flat array.
   LP_HD Philox bits(uint64_t block) const { return philox(keys, block); }

@@ -19,7 +19,6 @@ struct Philox {
 // pass their tests.
 template <int kRounds> struct PhiloxKeys {
   uint32_t of[kRounds][2];
-  PhiloxKeys() = default;
   LP_HD explicit PhiloxKeys(uint64_t seed) {
     for (int round = 0; round < kRounds; round++) {
       of[round][0] = (uint32_t)seed + (uint32_t)round * 0x9e3779b9u;

@@ -1,6 +1,7 @@
 // Attention: checks, and the choice of a kernel.
 #include "cpu/attention.h"
 
+#include "common/checks.h"
 #include "cpu/attention_backward.h"
 #include "cpu/attention_forward.h"
 
@@ -18,8 +19,6 @@ void check(const Attention &a) {
            a.o_stride);
   LP_CHECK(a.kv_stride >= a.G * a.K, "kv_stride must be >= G*K = %d, found %d", a.G * a.K,
            a.kv_stride);
-  LP_CHECK(a.dropout >= 0 && a.dropout < 1, "dropout must be in [0, 1), found %g",
-           (double)a.dropout);
 }
 
 bool is_reference(int32_t algorithm) {
@@ -81,8 +80,9 @@ lp_status lp_attention_forward(lp_ctx *ctx, const void *q, const void *k, const 
                                uint64_t seed, int32_t algorithm, lp_dtype dtype) {
   return guard_measured(ctx, "attention_forward", [&] {
     const Attention shape{begin, end, slope, B, Tq, Tk, H, G, K, q_stride, kv_stride, o_stride,
-                          kv_batch, scale, dropout, seed};
+                          kv_batch, scale, {dropout, seed}};
     check(shape);
+    check_dropout(dropout);
     const bool reference = is_reference(algorithm);
     with_type(dtype, [&](auto type) {
       using T = decltype(type);
@@ -91,7 +91,7 @@ lp_status lp_attention_forward(lp_ctx *ctx, const void *q, const void *k, const 
       if (!ctx->held.only_measures) check_limits(shape);
       if (reference)
         return attention_forward_reference(ctx, shape, q, k, v, o, lse, dtype);
-      if (Tq <= kFewQueries && dropout == 0)
+      if (Tq <= kFewQueries && !shape.dropout.drops())
         return attention_decode(ctx, shape, q, k, v, o, lse, dtype);
       forward(ctx, shape, static_cast<const T *>(q), static_cast<const T *>(k),
               static_cast<const T *>(v), static_cast<T *>(o), lse);
@@ -110,9 +110,10 @@ lp_status lp_attention_backward(lp_ctx *ctx, const void *d_o, const void *q, con
                                 lp_dtype dtype) {
   return guard_measured(ctx, "attention_backward", [&] {
     const Attention shape{begin, end, slope, B, Tq, Tk, H, G, K, q_stride, kv_stride, o_stride,
-                          kv_batch, scale, dropout, seed};
+                          kv_batch, scale, {dropout, seed}};
     const AttentionGradients strides{dq_stride, dkv_stride, dkv_batch};
     check(shape);
+    check_dropout(dropout);
     check_gradients(shape, strides);
     const bool reference = is_reference(algorithm);
     with_type(dtype, [&](auto type) {

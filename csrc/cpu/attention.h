@@ -31,9 +31,7 @@ struct Attention {
   int q_stride, kv_stride, o_stride;
   size_t kv_batch;
   float scale;
-  float dropout; // of the probabilities
-  uint64_t seed;
-  Dropout drop{dropout, seed};
+  Dropout dropout; // of the probabilities
 
   int head(int b, int h) const { return b * H + h; } // through all sequences
   int heads_of_group() const { return H / G; }

@@ -156,7 +156,7 @@ private:
     for (int j = block.first_key(); j < block.last_key(); j += kKeys) {
       Span spans[kLanes / kWidth];
       for (int i = 0; i < block.vectors; i++) spans[i] = block.span(i, j);
-      if (a.dropout > 0) block.draw(a.drop, a.head(b, h), j, scratch.kept);
+      if (a.dropout.drops()) block.draw(a.dropout, a.head(b, h), j, scratch.kept);
       for_runs(spans, block.vectors, [&](int i, int vectors, Span span) {
         const size_t from = (size_t)(j + span.begin) * words;
         const int to = span.begin * kLanes + i * kWidth, rows = span.end - span.begin;
@@ -170,7 +170,7 @@ private:
       for (int i = 0; i < block.vectors; i++)
         if (spans[i].begin < spans[i].end) {
           const float slope = a.slope ? a.slope[h] * kLog2E : 0;
-          with_flags(a.slope, spans[i].masked, a.dropout > 0,
+          with_flags(a.slope, spans[i].masked, a.dropout.drops(),
                      [&](auto biased, auto masked, auto drops) {
                        softmax<biased, masked, drops>(scratch, block, i, j, spans[i], slope);
                      });
@@ -261,7 +261,7 @@ private:
       vf p0 = probability(r), p1 = probability(r + 1);
       vf dp0 = load(scratch.dp + at), dp1 = load(scratch.dp + at + kLanes);
       const auto kept = [&](vf x, int row) {
-        return load<vi>(scratch.kept + at + row * kLanes) ? x * a.drop.scale : vf{};
+        return load<vi>(scratch.kept + at + row * kLanes) ? x * a.dropout.scale : vf{};
       };
       if (drops) {
         dp0 = kept(dp0, 0);

@@ -105,7 +105,7 @@ private:
     for (int j = block.first_key(); j < block.last_key(); j += kKeys) {
       Span spans[kLanes / kWidth];
       for (int i = 0; i < block.vectors; i++) spans[i] = block.span(i, j);
-      if (a.dropout > 0) block.draw(a.drop, a.head(b, h), j, scratch.kept);
+      if (a.dropout.drops()) block.draw(a.dropout, a.head(b, h), j, scratch.kept);
       for_runs(spans, block.vectors, [&](int i, int vectors, Span span) {
         multiply_tile<Arithmetic, Earlier::Dropped>(
             k_packed + (size_t)(j + span.begin) * words, words, 1, scratch.q_t + i * kWidth, kLanes,
@@ -115,7 +115,7 @@ private:
       for (int i = 0; i < block.vectors; i++)
         if (spans[i].begin < spans[i].end) {
           const float slope = a.slope ? a.slope[h] * kLog2E : 0;
-          with_flags(a.slope, spans[i].masked, a.dropout > 0,
+          with_flags(a.slope, spans[i].masked, a.dropout.drops(),
                      [&](auto biased, auto masked, auto drops) {
                        softmax<biased, masked, drops>(scratch, block, i, j, spans[i], slope);
                      });
@@ -169,10 +169,9 @@ private:
   }
 
   void finish(const Scratch &scratch, const QueryBlock &block, int b, int h) const {
-    const float factor = a.dropout > 0 ? a.drop.scale : 1;
     for (int i = 0; i < block.vectors * kWidth; i += kWidth) {
       const vf l = load(scratch.l + i);
-      store(scratch.scale + i, l == 0.0f ? vf{} : factor / l);
+      store(scratch.scale + i, l == 0.0f ? vf{} : a.dropout.scale / l);
     }
     if (lse)
       for (int i = 0; i < block.count; i++)

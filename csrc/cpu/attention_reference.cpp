@@ -37,8 +37,8 @@ struct Query {
   }
   // Factor of probability j: 0 or 1 / (1 - dropout).
   float kept(int j) const {
-    const Philox bits = a.drop.bits_of_pair(a.head(b, h), t, j);
-    return a.drop.keeps(bits, Dropout::index_of_pair(t, j)) ? a.drop.scale : 0;
+    const Philox bits = a.dropout.bits_of_pair(a.head(b, h), t, j);
+    return a.dropout.keeps(bits, Dropout::index_of_pair(t, j)) ? a.dropout.scale : 0;
   }
 };
 

@@ -1,6 +1,7 @@
 // Attention: checks, and the choice of kernels.
 #include "cuda/attention.h"
 
+#include "common/checks.h"
 #include "cuda/vector.h"
 
 namespace lp {
@@ -18,8 +19,6 @@ void check(const Attention &a, int32_t algorithm) {
            a.o_stride);
   LP_CHECK(a.kv_stride >= a.G * a.K, "kv_stride must be >= G*K = %d, found %d", a.G * a.K,
            a.kv_stride);
-  LP_CHECK(a.dropout >= 0 && a.dropout < 1, "dropout must be in [0, 1), found %g",
-           (double)a.dropout);
   LP_CHECK(algorithm == LP_ATTENTION_FLASH || algorithm == LP_ATTENTION_REFERENCE,
            "algorithm must be flash (0) or reference (1), found %d", algorithm);
 }
@@ -44,7 +43,7 @@ bool suits_tiles(const Attention &a, std::initializer_list<const void *> tensors
 template <class T>
 void forward(lp_ctx *ctx, const Attention &a, const T *q, const T *k, const T *v, T *o, float *lse,
              int32_t algorithm) {
-  if (algorithm == LP_ATTENTION_FLASH && a.Tq <= kFewQueries && a.dropout == 0)
+  if (algorithm == LP_ATTENTION_FLASH && a.Tq <= kFewQueries && !a.dropout.drops())
     return attention_rows_decode(ctx, a, q, k, v, o, lse);
   if constexpr (sizeof(T) == 2)
     if (algorithm == LP_ATTENTION_FLASH && ctx->has_tiles() &&
@@ -76,9 +75,12 @@ lp_status lp_attention_forward(lp_ctx *ctx, const void *q, const void *k, const 
                                size_t kv_batch, int32_t o_stride, float scale, float dropout,
                                uint64_t seed, int32_t algorithm, lp_dtype dtype) {
   return guard_measured(ctx, "attention_forward", [&] {
-    const Attention a{begin,     end,      slope,    B,     Tq,      Tk,   H, G, K, q_stride,
-                      kv_stride, o_stride, kv_batch, scale, dropout, seed, G > 0 ? H / G : 0};
+    const Attention a{begin,     end,      slope,    B,        Tq,
+                      Tk,        H,        G,        K,        q_stride,
+                      kv_stride, o_stride, kv_batch, scale,    {dropout, seed},
+                      G > 0 ? H / G : 0};
     check(a, algorithm);
+    check_dropout(dropout);
     check_type(ctx, dtype);
     with_type(dtype, [&](auto type) {
       using T = decltype(type);
@@ -100,10 +102,13 @@ lp_status lp_attention_backward(lp_ctx *ctx, const void *d_o, const void *q, con
                                 float scale, float dropout, uint64_t seed, int32_t algorithm,
                                 lp_dtype dtype) {
   return guard_measured(ctx, "attention_backward", [&] {
-    const Attention a{begin,     end,      slope,    B,     Tq,      Tk,   H, G, K, q_stride,
-                      kv_stride, o_stride, kv_batch, scale, dropout, seed, G > 0 ? H / G : 0};
+    const Attention a{begin,     end,      slope,    B,        Tq,
+                      Tk,        H,        G,        K,        q_stride,
+                      kv_stride, o_stride, kv_batch, scale,    {dropout, seed},
+                      G > 0 ? H / G : 0};
     const AttentionGradients strides{dq_stride, dkv_stride, dkv_batch};
     check(a, algorithm);
+    check_dropout(dropout);
     check_type(ctx, dtype);
     check(a, strides);
     with_type(dtype, [&](auto type) {

@@ -14,10 +14,9 @@ struct Attention {
   int B, Tq, Tk, H, G, K;
   int q_stride, kv_stride, o_stride;
   size_t kv_batch;
-  float scale, dropout;
-  uint64_t seed;
+  float scale;
+  Dropout dropout; // of the probabilities
   int heads_of_group; // H / G
-  Dropout drop{dropout, seed};
 
   LP_HD size_t row(int b, int t) const { return (size_t)b * Tq + t; } // of q, o, begin, end
   LP_HD int head(int b, int h) const { return b * H + h; } // through all sequences

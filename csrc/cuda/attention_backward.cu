@@ -320,7 +320,7 @@ private:
 #pragma unroll
       for (int e = 0; e < 4; e++) {
         const float do_o = of_queries[query_of(e)];
-        const float factor = !kDrops ? 1 : keeps(bits, r, n, e) ? a.drop.scale : 0;
+        const float factor = !kDrops ? 1 : keeps(bits, r, n, e) ? a.dropout.scale : 0;
         if (kDrops) dp[n][e] *= factor;
         dp[n][e] = attention_ds(p[n][e], dp[n][e], do_o);
         if (kDrops) p[n][e] *= factor;
@@ -340,7 +340,7 @@ private:
       for (int e = 0; e < 2; e++) {
         const int r = kOfKeys ? i : 0, n = kOfKeys ? 0 : 2 * i;
         Philox &block = bits[i][e];
-        block = a.drop.bits_of_pair(a.head(b, h0 + head), query(r, n, e, tile), key(r, n, e, tile));
+        block = a.dropout.bits_of_pair(a.head(b, h0 + head), query(r, n, e, tile), key(r, n, e, tile));
         if (!kOfKeys && kRowTiles == 1 && warp % 2 == 1) { // the last 16 of the block's 32 queries
           block.word[0] = block.word[2];
           block.word[1] = block.word[3];
@@ -349,8 +349,8 @@ private:
   }
 
   GPU_DEV bool keeps(const RandomBits &bits, int r, int n, int e) const {
-    return kOfKeys ? a.drop.keeps(bits[r][e % 2], n * 2 + e / 2)
-                   : a.drop.keeps(bits[n / 2][e % 2], (r * 2 + e / 2) * 2 + n % 2);
+    return kOfKeys ? a.dropout.keeps(bits[r][e % 2], n * 2 + e / 2)
+                   : a.dropout.keeps(bits[n / 2][e % 2], (r * 2 + e / 2) * 2 + n % 2);
   }
 
   GPU_DEV void store(const AttentionGradients &strides, const AttentionOutputs<T> &to) {
@@ -420,7 +420,7 @@ void attention_tiles_backward(lp_ctx *ctx, const Attention &a, const AttentionGr
   launch(ctx, "attention_stats", attention_stats<T>,
          (unsigned)(rows / (kThreads / kStatsLanes)), kThreads, 0, a, in.d_o, in.o, in.lse, stats);
   with_tile_width(a.K, [&](auto K) {
-    if (a.dropout > 0)
+    if (a.dropout.drops())
       start<T, K, Extras::dropout>(ctx, a, strides, in, stats, out);
     else if (a.slope != nullptr)
       start<T, K, Extras::biases>(ctx, a, strides, in, stats, out);

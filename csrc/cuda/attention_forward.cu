@@ -206,10 +206,10 @@ private:
 #pragma unroll
       for (int e = 0; e < 2; e++) {
         const int key = first_key + n * 8 + lane % 4 * 2 + e;
-        const Philox bits = a.drop.bits_of_pair(a.head(b, h), query(0), key);
+        const Philox bits = a.dropout.bits_of_pair(a.head(b, h), query(0), key);
 #pragma unroll
         for (int i = 0; i < kDropoutElements; i++)
-          if (!a.drop.keeps(bits, i)) p[i / 4][n + i % 2][i / 2 % 2 * 2 + e] = 0;
+          if (!a.dropout.keeps(bits, i)) p[i / 4][n + i % 2][i / 2 % 2 * 2 + e] = 0;
       }
   }
 
@@ -225,7 +225,7 @@ private:
         l += __shfl_xor_sync(kQuad, l, 1);
         l += __shfl_xor_sync(kQuad, l, 2);
         const bool sees = l > 0;
-        scales[r][half] = sees ? (kDrops ? a.drop.scale : 1.0f) / l : 0.0f;
+        scales[r][half] = sees ? (kDrops ? a.dropout.scale : 1.0f) / l : 0.0f;
         const int t = query(r) + 8 * half;
         if (lse && lane % 4 == 0 && t < a.Tq)
           lse[a.lse_row(b, h, t)] =
@@ -274,7 +274,7 @@ void attention_tiles_forward(lp_ctx *ctx, const Attention &a, const T *q, const 
                              T *o, float *lse) {
   with_tile_width(a.K, [&](auto K) {
     // Without extras the largest score is looked for before it is scaled.
-    if (a.dropout > 0)
+    if (a.dropout.drops())
       start<T, K, Extras::dropout>(ctx, a, q, k, v, o, lse);
     else if (a.slope != nullptr || a.scale <= 0)
       start<T, K, Extras::biases>(ctx, a, q, k, v, o, lse);

@@ -76,9 +76,9 @@ template <class T, int W> struct Query {
   }
   // Factor of probability j: 0 or 1 / (1 - dropout).
   GPU_DEV float kept(int j) const {
-    if (a.dropout == 0) return 1;
-    const Philox bits = a.drop.bits_of_pair(a.head(b, h), t, j);
-    return a.drop.keeps(bits, Dropout::index_of_pair(t, j)) ? a.drop.scale : 0;
+    if (!a.dropout.drops()) return 1;
+    const Philox bits = a.dropout.bits_of_pair(a.head(b, h), t, j);
+    return a.dropout.keeps(bits, Dropout::index_of_pair(t, j)) ? a.dropout.scale : 0;
   }
 };
 

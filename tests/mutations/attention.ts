@@ -57,7 +57,7 @@ export const ATTENTION: Mutation[] = [
   },
   {
     bug: "forward: dropout exchanges keys that are 8 apart",
-    ...{ file: FORWARD, find: "a.drop.keeps(bits, i)", put: "a.drop.keeps(bits, i ^ 1)" },
+    ...{ file: FORWARD, find: "a.dropout.keeps(bits, i)", put: "a.dropout.keeps(bits, i ^ 1)" },
     ...{ isExpression: true, modes: plain, test: ["cuda/attention_test.ts", "64, dropout"] },
   },
   {

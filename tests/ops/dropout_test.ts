@@ -84,7 +84,7 @@ for (const backend of BACKENDS) {
       const x = context.alloc(64);
       for (const p of [1, -0.1, NaN]) {
         const error = assertThrows(() => context.dropout(x, x, 16, p, 0n, 0), NativeError);
-        assert(error.message.includes("p must be in [0, 1)"), error.message);
+        assert(error.message.includes("dropout must be in [0, 1)"), error.message);
       }
     },
   });
