@@ -31,6 +31,8 @@ const CHECKS: Check[] = [
   { name: "tests", command: ["deno", "task", "--quiet", "test"], needs: "native" },
   { name: "sanitizers", command: ["scripts/test_native"], needs: "native" },
   { name: "emulation", command: ["scripts/test_cuda", "plain"], needs: "native" },
+  { name: "race detector", command: ["scripts/test_cuda", "race"], needs: "native" },
+  { name: "emulation, sanitized", command: ["scripts/test_cuda", "asan"], needs: "native" },
   {
     name: "cuda report",
     command: ["scripts/cuda_report", "--check"],
