@@ -1,6 +1,6 @@
 /** What `logits` and `generate` are given and cannot compute, as in bad_input_test.ts. */
 import { join } from "@std/path";
-import { writeSafetensors } from "../../src/formats/safetensors.ts";
+import { openSafetensors, writeSafetensors } from "../../src/formats/safetensors.ts";
 import { at, expectRefused, GOOD_SAMPLES, INIT, modelDir, withTokenizer } from "./refusals.ts";
 
 expectRefused("logits and generate refuse what they cannot compute", () => {
@@ -33,6 +33,7 @@ expectRefused("logits and generate refuse what they cannot compute", () => {
   const speaks = modelDir((dir, config) => {
     withTokenizer(dir);
     config.vocab_size = 2600;
+    growVocabulary(join(dir, "model.safetensors"), 2600);
   });
   return {
     "no input": { ...logits("DIR/none"), says: ["Cannot read DIR/none"] },
@@ -94,3 +95,22 @@ expectRefused("logits and generate refuse what they cannot compute", () => {
     },
   };
 });
+
+/** Makes embedding and head of a model's file have this many rows, all of them zeros. */
+function growVocabulary(path: string, rows: number): void {
+  using small = openSafetensors(join(INIT, "model.safetensors"));
+  writeSafetensors(
+    path,
+    [...small.tensors].map(([name, { dtype, shape, byteLength }]) => {
+      const isVocabulary = /embed_tokens|lm_head/.test(name);
+      const bytes = new Uint8Array(isVocabulary ? byteLength / shape[0]! * rows : byteLength);
+      if (!isVocabulary) small.read(name, bytes);
+      return {
+        name,
+        dtype,
+        shape: isVocabulary ? [rows, shape[1]!] : shape,
+        chunks: () => [bytes],
+      };
+    }),
+  );
+}
