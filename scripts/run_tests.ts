@@ -32,7 +32,6 @@ const CHECKS: Check[] = [
   { name: "sanitizers", command: ["scripts/test_native"], needs: "native" },
   { name: "emulation", command: ["scripts/test_cuda", "plain"], needs: "native" },
   { name: "race detector", command: ["scripts/test_cuda", "race"], needs: "native" },
-  { name: "emulation, sanitized", command: ["scripts/test_cuda", "asan"], needs: "native" },
   {
     name: "cuda report",
     command: ["scripts/cuda_report", "--check"],
