@@ -2,7 +2,8 @@
 import type { Kernels } from "../../ffi/kernels.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { initializeWeights } from "../../src/models/load_weights.ts";
-import { type MicroBatchInput, Stage } from "../../src/pipeline/engine.ts";
+import { Stage } from "../../src/pipeline/engine.ts";
+import type { MicroBatchInput } from "../../src/pipeline/stage_layers.ts";
 import { Device } from "../../src/tensor/device.ts";
 import type { FloatType } from "../../src/tensor/dtype.ts";
 import { makeOptimizer, planRank, programOf, stageSpec } from "../../src/train/layout.ts";

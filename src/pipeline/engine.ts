@@ -1,40 +1,20 @@
 /** Executes the instructions of one stage. It decides nothing: a schedule is data. @module */
 import type { Transfer } from "../comm/communicator.ts";
-import { causalSpans, type HostBatch, uploadBatch } from "../models/batch.ts";
+import { causalSpans, uploadBatch } from "../models/batch.ts";
 import { LoadBalance } from "../models/load_balance.ts";
-import {
-  type DeviceBatch,
-  type Forward,
-  LayerWeights,
-  type ModelDescription,
-} from "../models/model.ts";
 import { Arena, Pool, type Region } from "../tensor/arena.ts";
 import type { Device } from "../tensor/device.ts";
-import type { FloatType } from "../tensor/dtype.ts";
-import type { Dropout } from "../tensor/ops/dropout.ts";
 import { placeFailure } from "../tensor/native_failure.ts";
-import { linearCrossEntropy } from "../tensor/ops/loss.ts";
-import { ParameterStore } from "../tensor/parameter.ts";
-import { streamSeed } from "../tensor/stream_seed.ts";
+import type { ParameterStore } from "../tensor/parameter.ts";
 import { Tape } from "../tensor/tape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Instruction } from "./schedule.ts";
-
-/** What a stage computes on one micro-batch. */
-export interface MicroBatchInput extends HostBatch {
-  /** [B*S] next tokens, negative for no loss. */
-  targets: Int32Array;
-  /** Factor of each row's cross-entropy in the gradient. */
-  ceScale: number;
-  /** [B*S] factor of each row's z-loss in the gradient. */
-  zScales?: Float32Array | undefined;
-  /** [B*S] factor of each row's squared largest logit in the gradient. */
-  topScales?: Float32Array | undefined;
-  /** Factor of the micro-batch's load-balancing loss in the gradient; undefined for 0. */
-  balanceScale?: number;
-  /** [B] number of each sequence in the order of the run, on which depends what dropout drops. */
-  places: readonly number[];
-}
+import {
+  type MicroBatchInput,
+  type MicroBatchRun,
+  StageLayers,
+  type StageSpec,
+} from "./stage_layers.ts";
 
 /** What a stage needs from around it. */
 export interface StageIo {
@@ -48,30 +28,6 @@ export interface StageIo {
   reduceGrads(): void;
   /** Gradients are final: update the weights. */
   step(): void;
-}
-
-/** What makes up a stage. */
-export interface StageSpec {
-  /** The model. */
-  model: ModelDescription;
-  /** First layer of the stage. */
-  from: number;
-  /** One past the last layer. */
-  to: number;
-  /** Storage type of weights and activations. */
-  dtype: FloatType;
-  /** Sequences of a micro-batch. */
-  B: number;
-  /** Positions of a sequence. */
-  S: number;
-  /** Micro-batches of a step. */
-  M: number;
-  /** Activation arenas: most micro-batches in flight. */
-  slots: number;
-  /** Recompute the blocks in the backward instead of keeping their activations. */
-  checkpointing: boolean;
-  /** Of dropout. */
-  seed: number;
 }
 
 /** Planned memory of a stage in bytes. */
@@ -88,13 +44,7 @@ export interface StageMemory {
   workspace: number;
 }
 
-interface Slot {
-  arena: Arena;
-  tape: Tape;
-  micro: number;
-  input: MicroBatchInput;
-  batch: DeviceBatch;
-  balance: LoadBalance | undefined;
+interface Slot extends MicroBatchRun {
   received?: Tensor | undefined;
   output?: Tensor | undefined;
   transfers: { transfer: Transfer; block?: Tensor }[];
@@ -102,17 +52,12 @@ interface Slot {
 
 /** One stage of a pipeline on one device. */
 export class Stage {
-  /** The layers and sizes of the stage. */
-  readonly spec: StageSpec;
-  /** Its parameters. */
-  readonly store: ParameterStore;
+  /** What it computes. */
+  readonly layers: StageLayers;
   readonly #device: Device;
-  readonly #forward: Forward;
   readonly #arenas: Arena[];
   readonly #recomputed: Arena | undefined;
   readonly #pool: Pool;
-  readonly #losses: { ce: Tensor; z: Tensor; top: Tensor | undefined } | undefined;
-  readonly #balance: Tensor | undefined;
   readonly #slots = new Map<number, Slot>();
 
   /**
@@ -121,42 +66,26 @@ export class Stage {
    * @param memory Sizes that a run on a device that counts found; undefined there
    */
   constructor(device: Device, spec: StageSpec, memory?: StageMemory) {
-    const { model, from, to, dtype, B, S, M, slots } = spec;
-    this.spec = spec;
+    this.layers = new StageLayers(device, spec);
     this.#device = device;
-    const layers = model.layers.slice(from, to).map((parameters, i) => ({
-      layer: from + i,
-      parameters,
-    }));
-    this.store = new ParameterStore(device, layers, { dtype, train: true });
-    this.#forward = model.forward(device, S);
     const region = (bytes: number | undefined): Region =>
       bytes === undefined ? device.unbounded() : device.region(bytes);
     this.#arenas = Array.from(
-      { length: slots },
-      () => new Arena(region(memory && memory.activations / slots)),
+      { length: spec.slots },
+      () => new Arena(region(memory && memory.activations / spec.slots)),
     );
     if (spec.checkpointing) this.#recomputed = new Arena(region(memory?.recomputed));
     this.#pool = new Pool(region(memory?.workspace));
-    this.#losses = this.isLast
-      ? {
-        ce: device.tensor([M, B * S], "f32"),
-        z: device.tensor([M, B * S], "f32"),
-        top: model.topWeight ? device.tensor([M, B * S], "f32") : undefined,
-      }
-      : undefined;
-    const { experts } = model;
-    this.#balance = this.isLast && experts ? device.tensor([M, 2, experts], "f32") : undefined;
   }
 
-  /** True for the stage with the embedding. */
-  get isFirst(): boolean {
-    return this.spec.from === 0;
+  /** Which layers of which model, and for what sizes. */
+  get spec(): StageSpec {
+    return this.layers.spec;
   }
 
-  /** True for the stage with the head. */
-  get isLast(): boolean {
-    return this.spec.to === this.spec.model.layers.length;
+  /** The parameters. */
+  get store(): ParameterStore {
+    return this.layers.store;
   }
 
   /**
@@ -174,6 +103,19 @@ export class Stage {
     }
   }
 
+  /** Bytes in use at most, after a run. */
+  memory(): StageMemory {
+    const { weights, gradients } = this.store.bytes();
+    const arena = Math.max(...this.#arenas.map((a) => a.peakBytes));
+    return {
+      weights,
+      gradients,
+      activations: arena * this.#arenas.length,
+      recomputed: this.#recomputed?.peakBytes ?? 0,
+      workspace: this.#pool.peakBytes,
+    };
+  }
+
   #execute(instruction: Instruction, io: StageIo): void {
     switch (instruction.op) {
       case "load":
@@ -181,7 +123,7 @@ export class Stage {
       case "recvForward":
         return this.#receiveForward(this.#slot(instruction.slot), io);
       case "forward":
-        return this.#runForward(this.#slot(instruction.slot));
+        return this.#forward(this.#slot(instruction.slot));
       case "sendForward":
         return this.#sendForward(this.#slot(instruction.slot), io);
       case "recvBackward":
@@ -212,37 +154,6 @@ export class Stage {
     return `${op} of micro-batch ${micro}` + (layer === undefined ? "" : `, layer ${layer}`);
   }
 
-  /** Losses of the last step per micro-batch and row, [M, B*S]; undefined but on the last stage. */
-  losses(): { ce: Float32Array; z: Float32Array; top: Float32Array | undefined } | undefined {
-    if (!this.#losses) return undefined;
-    return {
-      ce: this.#device.downloadF32(this.#losses.ce),
-      z: this.#device.downloadF32(this.#losses.z),
-      top: this.#losses.top && this.#device.downloadF32(this.#losses.top),
-    };
-  }
-
-  /**
-   * Load-balancing sums of the last step per micro-batch, [M, 2, E]; undefined but on the last stage
-   * of a model with experts.
-   */
-  balanceSums(): Float32Array | undefined {
-    return this.#balance && this.#device.downloadF32(this.#balance);
-  }
-
-  /** Bytes in use at most, after a run. */
-  memory(): StageMemory {
-    const { weights, gradients } = this.store.bytes();
-    const arena = Math.max(...this.#arenas.map((a) => a.peakBytes));
-    return {
-      weights,
-      gradients,
-      activations: arena * this.#arenas.length,
-      recomputed: this.#recomputed?.peakBytes ?? 0,
-      workspace: this.#pool.peakBytes,
-    };
-  }
-
   #slot(index: number): Slot {
     const slot = this.#slots.get(index);
     if (!slot) throw new TypeError(`Cannot run an instruction on slot ${index} before its load`);
@@ -259,9 +170,9 @@ export class Stage {
     const { model } = this.spec;
     const batch = uploadBatch(tape, input, causalSpans(input, model.spanRule));
     const balance = model.experts
-      ? new LoadBalance(tape, model, input, this.#blocks(), input.balanceScale ?? 0)
+      ? new LoadBalance(tape, model, input, this.layers.blocks, input.balanceScale ?? 0)
       : undefined;
-    this.#slots.set(index, { arena, tape, micro, input, batch, balance, transfers: [] });
+    this.#slots.set(index, { tape, micro, input, batch, balance, transfers: [] });
   }
 
   #receiveForward(slot: Slot, io: StageIo): void {
@@ -271,71 +182,8 @@ export class Stage {
     if (slot.balance) io.receive(slot.balance.sums, "previous", slot.micro);
   }
 
-  #runForward(slot: Slot): void {
-    const { from, to, checkpointing } = this.spec;
-    const { tape, batch, balance } = slot;
-    const last = this.spec.model.layers.length - 1;
-    const firstBlock = Math.max(1, from);
-    const run = (layer: number) => ({
-      tape,
-      batch,
-      weights: new LayerWeights(this.store, layer),
-      balance: layer > 0 && layer < last ? balance?.block(layer - firstBlock) : undefined,
-      dropout: (place: string, p: number) => this.#dropout(slot, `${layer}.${place}`, p),
-    });
-    let h = slot.received;
-    for (let layer = from; layer < to; layer++) {
-      tape.layer = layer;
-      if (layer === 0) h = this.#forward.embed(run(0));
-      else if (!h) throw new TypeError(`Cannot run layer ${layer} before its input was received`);
-      else if (layer === last) this.#runHead(slot, h);
-      else if (!checkpointing) h = this.#forward.block(run(layer), h);
-      else {
-        h = tape.checkpoint(
-          h,
-          (inner, input) => this.#forward.block({ ...run(layer), tape: inner }, input),
-        );
-      }
-    }
-    slot.output = h;
-    balance?.addBlocks();
-    if (balance && this.#balance) {
-      balance.complete();
-      const { size, shape } = balance.sums;
-      this.#device.copy(this.#balance.view(slot.micro * size, shape), balance.sums);
-    }
-  }
-
-  /** Number of blocks. */
-  #blocks(): number {
-    const { model, from, to } = this.spec;
-    return Math.max(0, Math.min(to, model.layers.length - 1) - Math.max(1, from));
-  }
-
-  /** The same for a sequence wherever, and how often, it is computed. */
-  #dropout({ input }: Slot, place: string, p: number): Dropout | undefined {
-    if (p === 0) return undefined;
-    const { seed } = this.spec;
-    return { p, seeds: input.places.map((n) => streamSeed(seed, `dropout/${n}/${place}`)) };
-  }
-
-  #runHead({ tape, batch, input, micro }: Slot, h: Tensor): void {
-    const layer = this.spec.model.layers.length - 1;
-    const { x, w } = this.#forward.head(
-      { tape, batch, weights: new LayerWeights(this.store, layer) },
-      h,
-    );
-    const N = batch.B * batch.S;
-    const rows = linearCrossEntropy(tape, x, w, {
-      targets: tape.constant(input.targets, [N]),
-      ceScale: input.ceScale,
-      ...(input.zScales ? { zScales: tape.constant(input.zScales, [N]) } : {}),
-      topScales: input.topScales && tape.constant(input.topScales, [N]),
-    });
-    if (!this.#losses) return;
-    this.#device.copy(this.#losses.ce.view(micro * N, [N]), rows.ce);
-    this.#device.copy(this.#losses.z.view(micro * N, [N]), rows.z);
-    if (rows.top) this.#device.copy(this.#losses.top!.view(micro * N, [N]), rows.top);
+  #forward(slot: Slot): void {
+    slot.output = this.layers.forward(slot, slot.received);
   }
 
   #sendForward(slot: Slot, io: StageIo): void {

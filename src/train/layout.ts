@@ -4,12 +4,8 @@ import type { ModelDescription } from "../models/model.ts";
 import type { MemoryRow } from "../monitor/memory_table.ts";
 import { Optimizer, type OptimizerSpec } from "../optim/optimizer.ts";
 import { decayRule } from "../optim/param_groups.ts";
-import {
-  type MicroBatchInput,
-  Stage,
-  type StageMemory,
-  type StageSpec,
-} from "../pipeline/engine.ts";
+import { Stage, type StageMemory } from "../pipeline/engine.ts";
+import type { MicroBatchInput, StageSpec } from "../pipeline/stage_layers.ts";
 import { type StageProgram, stageProgram } from "../pipeline/schedule.ts";
 import type { Backend } from "../tensor/choose_backend.ts";
 import { Device } from "../tensor/device.ts";

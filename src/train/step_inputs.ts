@@ -2,7 +2,7 @@
 import type { MicroBatch } from "../data/micro_batch.ts";
 import { countedRows, loadBalancingLoss } from "../models/load_balance.ts";
 import type { ModelDescription } from "../models/model.ts";
-import type { MicroBatchInput } from "../pipeline/engine.ts";
+import type { MicroBatchInput } from "../pipeline/stage_layers.ts";
 
 /** How the losses of a step are averaged. */
 export interface LossPolicy {

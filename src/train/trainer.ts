@@ -85,7 +85,7 @@ export class Trainer {
     this.#tied = groups.tied ? stage.store.parameters.filter((p) => p.spec.tied !== undefined) : [];
     // Replicas hold equal gradients, and so do the two copies of a tied parameter: each counts once.
     const counts = (p: Parameter) =>
-      groups.data.rank === 0 && (stage.isFirst || !this.#tied.includes(p));
+      groups.data.rank === 0 && (stage.layers.isFirst || !this.#tied.includes(p));
     this.#norm = new GradientNorm(device, stage.store, counts);
   }
 
@@ -109,9 +109,9 @@ export class Trainer {
       receive: (tensor, from) => transport.receive(tensor, from),
       reduceGrads: () => this.#reduceGradients(),
       step: () => {
-        const rows = stage.losses();
+        const rows = stage.layers.losses();
         const share = rows ? lossShare(prepared, rows, scale) : { ce: 0, z: 0 };
-        const sums = stage.balanceSums();
+        const sums = stage.layers.balanceSums();
         const own = sums ? balanceShare(prepared, sums, stage.spec.model) : 0;
         const squares = this.#norm.sumOfSquares();
         const [ce, z, auxLoss, squaresOfAll] = groups.world.reduceNumbers(

@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { NativeError } from "../../ffi/native_error.ts";
 import { describeModel } from "../../src/models/registry.ts";
-import { Stage, type StageIo, type StageSpec } from "../../src/pipeline/engine.ts";
+import { Stage, type StageIo } from "../../src/pipeline/engine.ts";
+import type { StageSpec } from "../../src/pipeline/stage_layers.ts";
 import { instructionsOf, schedules } from "../../src/pipeline/schedule.ts";
 import type { Backend } from "../../src/tensor/choose_backend.ts";
 import { Device } from "../../src/tensor/device.ts";

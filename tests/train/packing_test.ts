@@ -9,7 +9,8 @@ import { type HostBatch, uploadBatch } from "../../src/models/batch.ts";
 import { loadWeights } from "../../src/models/load_weights.ts";
 import { LayerWeights } from "../../src/models/model.ts";
 import { describeModel } from "../../src/models/registry.ts";
-import { type MicroBatchInput, Stage, type StageSpec } from "../../src/pipeline/engine.ts";
+import { Stage } from "../../src/pipeline/engine.ts";
+import type { MicroBatchInput, StageSpec } from "../../src/pipeline/stage_layers.ts";
 import { stageProgram } from "../../src/pipeline/schedule.ts";
 import { Arena, Pool, UNBOUNDED } from "../../src/tensor/arena.ts";
 import { Device } from "../../src/tensor/device.ts";
@@ -88,7 +89,7 @@ function runStep(batches: readonly MicroBatch[], dtype: FloatType) {
   run(stage);
   const embed = stage.store.get(0, "embed_tokens.weight").grad!;
   return {
-    ce: stage.losses()!.ce,
+    ce: stage.layers.losses()!.ce,
     grads: device.downloadF32(stage.store.grads!),
     embed: device.downloadF32(embed),
   };
