@@ -1,7 +1,7 @@
 /** The standard road to one file: `deno compile`. @module */
 import { fromFileUrl, join, relative } from "@std/path";
 import { filesBelow } from "./files.ts";
-import { describeLibraries } from "./unpack.ts";
+import { packLibraries } from "./unpack.ts";
 
 const TIME_LIMIT_MS = 120_000; // its base binary may have to be downloaded
 
@@ -27,44 +27,42 @@ await import("./main.js");
 /**
  * Compiles the staged program, and starts the result once to see that it works.
  *
- * @param stage Folder of main.js and all that belongs to it; gets the entry program.js for a while
+ * @param stage Folder of main.js and all that belongs to it
  * @param out Overwritten with the program when it works
  * @returns Why it is not possible; undefined when it worked
  */
 export async function compile(stage: string, out: string): Promise<string | undefined> {
-  const entry = join(stage, "program.js");
-  const trial = join(stage, "../trial/llmpipe");
-  await Deno.mkdir(join(trial, ".."), { recursive: true });
-  const added = await addEntry(stage);
+  const work = join(stage, "../compile");
+  const files = join(work, "files"), trial = join(work, "llmpipe");
   try {
-    const failure = await build(stage, entry, trial) ?? await start(trial);
+    await addFiles(stage, files);
+    const failure = await build(files, trial) ?? await start(trial);
     if (failure === undefined) await Deno.rename(trial, out);
     return failure;
   } finally {
-    for (const path of added) await Deno.remove(path);
-    await Deno.remove(join(trial, ".."), { recursive: true });
+    await Deno.remove(work, { recursive: true });
   }
 }
 
-/** Writes what only this road needs. Returns the files. */
-async function addEntry(stage: string): Promise<string[]> {
-  const names = (await filesBelow(join(stage, "lib"))).map((path) => relative(stage, path));
-  const texts = {
-    "program.js": ENTRY,
-    "unpack.ts": await Deno.readTextFile(fromFileUrl(new URL("./unpack.ts", import.meta.url))),
-    "libraries.json": JSON.stringify(describeLibraries(stage, names)),
-  };
-  for (const [name, text] of Object.entries(texts)) {
-    await Deno.writeTextFile(join(stage, name), text);
+/** Copies the program, with its libraries packed and an entry that unpacks them. */
+async function addFiles(stage: string, files: string): Promise<void> {
+  const names = (await filesBelow(stage)).map((path) => relative(stage, path));
+  const isLibrary = (name: string) => name.startsWith("lib/");
+  for (const name of names.filter((name) => !isLibrary(name))) {
+    await Deno.mkdir(join(files, name, ".."), { recursive: true });
+    await Deno.copyFile(join(stage, name), join(files, name));
   }
-  return Object.keys(texts).map((name) => join(stage, name));
+  const manifest = packLibraries(stage, names.filter(isLibrary), files);
+  const unpack = await Deno.readTextFile(fromFileUrl(new URL("./unpack.ts", import.meta.url)));
+  await Deno.writeTextFile(join(files, "libraries.json"), JSON.stringify(manifest));
+  await Deno.writeTextFile(join(files, "unpack.ts"), unpack);
+  await Deno.writeTextFile(join(files, "program.js"), ENTRY);
 }
 
-async function build(stage: string, entry: string, out: string): Promise<string | undefined> {
-  const args = ["compile", "--allow-all", "--no-check", "--quiet"];
-  const output = await run(Deno.execPath(), [...args, "--include", stage, "--output", out, entry], {
-    cwd: stage,
-  });
+async function build(files: string, out: string): Promise<string | undefined> {
+  const args = ["compile", "--allow-all", "--no-check", "--quiet", "--include", files];
+  const entry = join(files, "program.js");
+  const output = await run(Deno.execPath(), [...args, "--output", out, entry], { cwd: files });
   if (output.success) return;
   if (output.timedOut) return `the runtime for it did not arrive in ${TIME_LIMIT_MS / 1000} s`;
   return /denort|base binary/i.test(output.text)

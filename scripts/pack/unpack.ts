@@ -6,16 +6,24 @@
  */
 import { createHash } from "node:crypto";
 import { dirname, join, resolve } from "node:path";
+import { gunzipSync, gzipSync } from "node:zlib";
 
 /** Bytes and SHA-256 of each library, by its path below the folder of the program. */
 export type Manifest = Record<string, { bytes: number; sha256: string }>;
 
-/** Describes libraries that will be unpacked later. */
-export function describeLibraries(folder: string, names: Iterable<string>): Manifest {
+/**
+ * Compresses libraries: all that is in such a program is read at each of its starts.
+ *
+ * @param names Paths of the libraries below `folder`
+ * @param to Folder that gets them, under the same names
+ */
+export function packLibraries(folder: string, names: Iterable<string>, to: string): Manifest {
   const manifest: Manifest = {};
   for (const name of [...names].sort()) {
     const bytes = Deno.readFileSync(join(folder, name));
     manifest[name] = { bytes: bytes.length, sha256: hash(bytes) };
+    Deno.mkdirSync(dirname(join(to, name)), { recursive: true });
+    Deno.writeFileSync(join(to, name), gzipSync(bytes));
   }
   return manifest;
 }
@@ -26,7 +34,7 @@ const UNPACKED = new Date(1_000_000_000_000);
 /**
  * Unpacks what is not there yet. Any number of processes may do so at once.
  *
- * @param from The folder of the program's files, which need not be on a disk
+ * @param from Where {@linkcode packLibraries} has put them, which need not be on a disk
  * @param manifest What there must be
  * @returns The folder below which the libraries lie by their names
  * @throws {Error} If there is no place for them, or they are not what they were when packed
@@ -50,8 +58,8 @@ function unpack(from: string, manifest: Manifest, cache: string, home: string): 
   const spoiled = `${unfinished}.old`;
   try {
     for (const [name, { sha256 }] of Object.entries(manifest)) {
-      const bytes = Deno.readFileSync(join(from, name));
-      if (hash(bytes) !== sha256) {
+      const bytes = readPacked(join(from, name));
+      if (bytes === undefined || hash(bytes) !== sha256) {
         throw new Error(`Cannot unpack ${name}: its hash is not what it must be, copy it again`);
       }
       const path = join(unfinished, name);
@@ -68,6 +76,15 @@ function unpack(from: string, manifest: Manifest, cache: string, home: string): 
     for (const path of [unfinished, spoiled]) {
       tryTo(() => Deno.removeSync(path, { recursive: true }));
     }
+  }
+}
+
+/** A library as it was; undefined for what was never packed. */
+function readPacked(path: string): Uint8Array | undefined {
+  try {
+    return gunzipSync(Deno.readFileSync(path));
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,7 +1,8 @@
 /** Tests of how a program made by `deno compile` unpacks its libraries. @module */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { dirname, join } from "@std/path";
-import { describeLibraries } from "../../scripts/pack/unpack.ts";
+import { gzipSync } from "node:zlib";
+import { packLibraries } from "../../scripts/pack/unpack.ts";
 import { type Ended, ROOT, start, TemporaryFolder } from "./start.ts";
 
 const NAMES = ["lib/libsmall.so", "lib/glibc-hwcaps/x86-64-v3/liblarge.so"];
@@ -10,6 +11,7 @@ const NAMES = ["lib/libsmall.so", "lib/glibc-hwcaps/x86-64-v3/liblarge.so"];
 class Program extends TemporaryFolder {
   readonly cache = join(this.path, "cache");
   readonly files = join(this.path, "files");
+  readonly packed = join(this.path, "packed");
   readonly #entry = join(this.path, "entry.ts");
 
   constructor() {
@@ -19,13 +21,13 @@ class Program extends TemporaryFolder {
       const bytes = new Uint8Array(1 + (i << 22)).map((_, at) => at * 7 + i);
       Deno.writeFileSync(join(this.files, name), bytes);
     }
-    const manifest = JSON.stringify(describeLibraries(this.files, NAMES));
+    const manifest = JSON.stringify(packLibraries(this.files, NAMES, this.packed));
     const module = join(ROOT, "scripts/pack/unpack.ts");
     Deno.writeTextFileSync(
       this.#entry,
       `import { unpackLibraries } from ${JSON.stringify(module)};
 try {
-  console.log(unpackLibraries(${JSON.stringify(this.files)}, ${manifest}));
+  console.log(unpackLibraries(${JSON.stringify(this.packed)}, ${manifest}));
 } catch (error) {
   console.error(error.message);
   Deno.exit(1);
@@ -93,13 +95,16 @@ Deno.test("unpackLibraries() heals a damaged folder and sweeps what was left", a
   }
 });
 
-Deno.test("unpackLibraries() refuses libraries with another hash", async () => {
+Deno.test("unpackLibraries() refuses libraries that are not what was packed", async () => {
   await using program = new Program();
-  Deno.writeTextFileSync(join(program.files, NAMES[0]!), "?");
-  const { code, stderr } = await program.start();
-  assertEquals(code, 1);
-  assertStringIncludes(stderr, `Cannot unpack ${NAMES[0]}: its hash is not what it must be`);
-  assertEquals(names(program.cache), ["lock"]);
+  const other = gzipSync(new TextEncoder().encode("another library"));
+  for (const bytes of [other, new TextEncoder().encode("?")]) {
+    Deno.writeFileSync(join(program.packed, NAMES[0]!), bytes);
+    const { code, stderr } = await program.start();
+    assertEquals(code, 1);
+    assertStringIncludes(stderr, `Cannot unpack ${NAMES[0]}: its hash is not what it must be`);
+    assertEquals(names(program.cache), ["lock"]);
+  }
 });
 
 Deno.test("unpackLibraries() refuses a cache that others can write to", async () => {
