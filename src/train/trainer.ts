@@ -102,7 +102,7 @@ export class Trainer {
       lossScale: scale,
       sumOverReplicas: (values) => groups.data.reduceNumbers(values),
     });
-    let result: StepResult | undefined;
+    let result: Omit<StepResult, "tokens"> | undefined;
     stage.run(instructions, {
       load: (micro) => prepared.inputs[micro],
       send: (tensor, to) => transport.send(tensor, to),
@@ -120,15 +120,7 @@ export class Trainer {
         const mean = ce + z + loss.balanceWeight * auxLoss;
         const gradNorm = Math.sqrt(squaresOfAll) / scale;
         const updated = this.#update(step, { loss: mean, gradNorm, scale });
-        result = {
-          loss: mean,
-          zLoss: z,
-          auxLoss,
-          gradNorm,
-          lossScale: scale,
-          ...updated,
-          tokens: 0,
-        };
+        result = { loss: mean, zLoss: z, auxLoss, gradNorm, lossScale: scale, ...updated };
       },
     });
     if (!result) throw new TypeError("Cannot end a step as its schedule has no step instruction");
