@@ -132,7 +132,7 @@ async function write(
   let done = 0;
   const { files, index } = plan((layer, name, as) => {
     const tensor = outgoing(source, layer, name, as, dtype, losses);
-    return { ...tensor, chunks: () => counted(tensor.chunks()) };
+    return { ...tensor, chunks: (at) => counted(tensor.chunks(at)) };
   });
   const bytes = sumBytes(files.flatMap(({ tensors }) => tensors));
   function* counted(chunks: Iterable<Uint8Array>): Generator<Uint8Array> {
@@ -216,7 +216,7 @@ function outgoing(
     name: as,
     dtype: entry.dtype,
     shape: entry.shape,
-    chunks: () => source.chunks(layer, name),
+    chunks: (at) => source.chunks(layer, name, at),
   };
   const tensor = dtype && isFloatStored(entry.dtype) ? castTensor(stored, dtype, losses) : stored;
   return { ...tensor, bytes: tensorBytes(tensor.dtype, tensor.shape)! };

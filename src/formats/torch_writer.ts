@@ -34,16 +34,21 @@ export function writeTorchTensors(file: Deno.FsFile, tensors: Iterable<TensorDat
   small("byteorder", new TextEncoder().encode("little"));
   for (const [key, tensor] of list.entries()) {
     const bytes = tensorBytes(tensor.dtype, tensor.shape)!;
-    zip.add(`${ROOT}/data/${key}`, bytes, ALIGNMENT, () => writeStorage(file, tensor, bytes));
+    zip.add(`${ROOT}/data/${key}`, bytes, ALIGNMENT, (at) => writeStorage(file, tensor, bytes, at));
   }
   small("version", new TextEncoder().encode(VERSION));
   zip.end();
 }
 
-function writeStorage(file: Deno.FsFile, { name, chunks }: TensorData, bytes: number): number {
+function writeStorage(
+  file: Deno.FsFile,
+  { name, chunks }: TensorData,
+  bytes: number,
+  at: number,
+): number {
   let written = 0;
   let crc = 0;
-  for (const chunk of chunks()) {
+  for (const chunk of chunks(at)) {
     writeAll(file, chunk);
     written += chunk.length;
     crc = crc32(chunk, crc);
