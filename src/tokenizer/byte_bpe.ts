@@ -3,10 +3,12 @@ import { CHARACTER_OF_BYTE } from "./byte_alphabet.ts";
 import type { IdBuffer } from "./id_buffer.ts";
 import type { MergeTable } from "./merge_table.ts";
 import { Merger, NO_MERGE } from "./merger.ts";
+import type { PieceList } from "./splitter.ts";
 import type { TokenTable } from "./token_table.ts";
 import { writeUtf8 } from "./units.ts";
 import { hashSpan, WordCache } from "./word_cache.ts";
 
+const BATCH = 512; // pieces whose ids are looked for at the same time
 const UNIT_OF_BYTE = Uint16Array.from(CHARACTER_OF_BYTE, (c) => c.charCodeAt(0));
 
 /** What a byte-level BPE model is made of. */
@@ -30,6 +32,7 @@ export class ByteBpe {
   readonly #cache = new WordCache();
   readonly #knowsAllBytes: boolean;
   readonly #mergeOfBytes: Int32Array; // [256, 256, 2] rank and merged id of two bytes
+  readonly #hashes = new Int32Array(BATCH);
   #bytes = new Uint8Array(1 << 10);
 
   /** Builds an encoder with an empty cache. */
@@ -42,8 +45,30 @@ export class ByteBpe {
 
   /** Appends the ids of the piece `units[begin, end)`. */
   encode(units: Uint16Array, begin: number, end: number, out: IdBuffer): void {
+    this.#encodeHashed(units, begin, end, hashSpan(units, begin, end), out);
+  }
+
+  /** Appends the ids of many pieces. */
+  encodePieces(units: Uint16Array, pieces: PieceList, out: IdBuffer): void {
+    const { count, begins, ends } = pieces, hashes = this.#hashes;
+    for (let from = 0; from < count; from += BATCH) {
+      const n = Math.min(BATCH, count - from);
+      for (let i = 0; i < n; i++) hashes[i] = hashSpan(units, begins[from + i]!, ends[from + i]!);
+      this.#cache.readAhead(hashes, n);
+      for (let i = 0; i < n; i++) {
+        this.#encodeHashed(units, begins[from + i]!, ends[from + i]!, hashes[i]!, out);
+      }
+    }
+  }
+
+  #encodeHashed(
+    units: Uint16Array,
+    begin: number,
+    end: number,
+    hash: number,
+    out: IdBuffer,
+  ): void {
     if (begin === end) return;
-    const hash = hashSpan(units, begin, end);
     if (this.#cache.append(units, begin, end, hash, out)) return;
     const from = out.length;
     this.#encodeUnseen(units, begin, end, out);

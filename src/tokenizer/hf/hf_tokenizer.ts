@@ -183,8 +183,10 @@ export class HfTokenizer implements Tokenizer {
       }
       [pieces, finer] = [finer, pieces];
     }
+    const model = this.#model, out = this.#out;
+    if (model.encodePieces) return model.encodePieces(units, pieces, out);
     for (let i = 0; i < pieces.count; i++) {
-      this.#model.encode(units, pieces.begins[i]!, pieces.ends[i]!, this.#out);
+      model.encode(units, pieces.begins[i]!, pieces.ends[i]!, out);
     }
   }
 

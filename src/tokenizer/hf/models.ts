@@ -5,6 +5,7 @@ import { CharBpe, type CharBpeReading } from "../char_bpe.ts";
 import { CutTable } from "../cut_table.ts";
 import type { IdBuffer } from "../id_buffer.ts";
 import { MergeTable } from "../merge_table.ts";
+import type { PieceList } from "../splitter.ts";
 import type { Span, TokenTable } from "../token_table.ts";
 import { Unigram } from "../unigram.ts";
 import type { Component } from "./component.ts";
@@ -21,6 +22,8 @@ export interface Model {
     out: IdBuffer,
     reading?: CharBpeReading,
   ): void;
+  /** Appends the ids of many pieces, where this is faster. */
+  encodePieces?(units: Uint16Array, pieces: PieceList, out: IdBuffer): void;
 }
 
 /** What ids mean. */
