@@ -4,13 +4,22 @@ import type { StoredType, TensorData } from "../formats/tensor_file.ts";
 /** Types that weights can be cast between. */
 export type FloatStored = "F32" | "F16" | "BF16";
 
-/** What a cast lost. */
+/** What a cast lost, and what was lost before. */
 export interface CastLosses {
   /** Finite values that became infinite. */
   overflows: number;
   /** Values other than zero that became zero. */
   underflows: number;
+  /** Values that were NaN or infinite, and still are. */
+  notFinite: number;
 }
+
+/** Infinity in each type, without its sign; NaN are beyond it. */
+const INFINITY: Readonly<Record<FloatStored, number>> = {
+  F32: 0x7f800000,
+  F16: 0x7c00,
+  BF16: 0x7f80,
+};
 
 /** Whether a stored type can be cast. */
 export function isFloatStored(dtype: StoredType): dtype is FloatStored {
@@ -19,7 +28,7 @@ export function isFloatStored(dtype: StoredType): dtype is FloatStored {
 
 /**
  * The same tensor in another type, cast piece by piece as it is read. Infinities and NaN stay what
- * they are; finite values beyond the range become infinite, those too small zero; both are counted.
+ * they are; finite values beyond the range become infinite, those too small zero; all are counted.
  *
  * @param tensor F32, F16 or BF16
  * @param losses Added to
@@ -42,7 +51,7 @@ export function castTensor(
       for (const chunk of tensor.chunks()) {
         const values = toF32(chunk, dtype);
         const cast = fromF32(values, to);
-        if (to !== "F32") addLosses(losses, values, cast, to);
+        addLosses(losses, values, cast, to);
         yield cast;
       }
     },
@@ -79,13 +88,14 @@ function addLosses(
   losses: CastLosses,
   values: Float32Array,
   cast: Uint8Array,
-  to: "F16" | "BF16",
+  to: FloatStored,
 ): void {
-  const stored = new Uint16Array(cast.buffer);
-  const infinity = to === "F16" ? 0x7c00 : 0x7f80;
+  const stored = to === "F32" ? new Uint32Array(cast.buffer) : new Uint16Array(cast.buffer);
+  const infinity = INFINITY[to];
+  const unsigned = to === "F32" ? 0x7fffffff : 0x7fff;
   for (let i = 0; i < stored.length; i++) {
-    const magnitude = stored[i] & 0x7fff;
-    if (magnitude === infinity && Number.isFinite(values[i])) losses.overflows++;
+    const magnitude = stored[i] & unsigned;
+    if (magnitude >= infinity) losses[Number.isFinite(values[i]) ? "overflows" : "notFinite"]++;
     else if (magnitude === 0 && values[i] !== 0) losses.underflows++;
   }
 }

@@ -31,8 +31,18 @@ export interface ConvertOptions {
   signal?: AbortSignal;
 }
 
-/** What was written, and what its cast lost. */
-export interface ConvertReport extends CastLosses {
+/** What the casts of several tensors lost, and what was lost before. */
+export interface ConvertLosses {
+  /** Finite values that became infinite. */
+  overflows: number;
+  /** Values other than zero that became zero. */
+  underflows: number;
+  /** How many values were NaN or infinite, by the Hugging Face names of the tensors with such. */
+  notFinite: Record<string, number>;
+}
+
+/** What was written, and what its casts lost. Values of tensors that are not cast are not seen. */
+export interface ConvertReport extends ConvertLosses {
   /** Files of weights. */
   files: number;
   /** Those that an interrupted conversion had finished before. */
@@ -44,9 +54,11 @@ export interface ConvertReport extends CastLosses {
 /** Room for headers, indexes and directories beside the weights. */
 const SLACK_BYTES = 16 << 20;
 
-/** A tensor on its way, and its size. */
+/** A tensor on its way, its size, and what its cast lost once it is written. */
 interface Outgoing extends TensorData {
   bytes: number;
+  hfName: string;
+  losses: CastLosses;
 }
 
 /** A file to write. */
@@ -127,11 +139,11 @@ async function write(
     throw new ConfigError(`Cannot write to ${savePath} as the model to convert is there`);
   }
   options.check?.(source);
-  const losses: CastLosses = { overflows: 0, underflows: 0 };
+  const losses = lossesOf([]);
   const batch = new FileBatch();
   let done = 0;
   const { files, index } = plan((layer, name, as) => {
-    const tensor = outgoing(source, layer, name, as, dtype, losses);
+    const tensor = outgoing(source, layer, name, as, dtype);
     return { ...tensor, chunks: (at) => counted(tensor.chunks(at)) };
   });
   const bytes = sumBytes(files.flatMap(({ tensors }) => tensors));
@@ -148,32 +160,33 @@ async function write(
     plan: describePlan(source, files),
     bytes: bytes + extraBytes(source.configDir) + SLACK_BYTES,
   };
-  return await buildDirectory<ConvertReport, CastLosses>(savePath, output, async (unfinished) => {
-    const { dir, finished, finish } = unfinished;
-    const finishedBefore = finished.size;
-    try {
-      for (const { name, tensors } of files) {
-        const before = finished.get(name);
-        if (before) {
-          add(losses, before);
-          done += sumBytes(tensors);
-          continue;
+  return await buildDirectory<ConvertReport, ConvertLosses>(
+    savePath,
+    output,
+    async (unfinished) => {
+      const { dir, finished, finish } = unfinished;
+      const finishedBefore = finished.size;
+      try {
+        for (const { name, tensors } of files) {
+          const before = finished.get(name);
+          if (before) {
+            add(losses, before);
+            done += sumBytes(tensors);
+            continue;
+          }
+          const write = (file: Deno.FsFile) => writeFile(file, name, tensors);
+          await batch.write(join(dir, name), write, () => finish(name, lossesOf(tensors)));
+          add(losses, lossesOf(tensors));
+          signal?.throwIfAborted();
         }
-        const lost = { overflows: -losses.overflows, underflows: -losses.underflows };
-        const writeCounted = (file: Deno.FsFile) => {
-          writeFile(file, name, tensors);
-          add(lost, losses);
-        };
-        await batch.write(join(dir, name), writeCounted, () => finish(name, lost));
-        signal?.throwIfAborted();
+      } finally {
+        await batch.flush();
       }
-    } finally {
-      await batch.flush();
-    }
-    copyExtraFiles(source.configDir, dir, commonType(files));
-    if (index !== undefined) writeTextDurably(join(dir, "model.safetensors.index.json"), index);
-    return { files: files.length, finishedBefore, bytes, ...losses };
-  });
+      copyExtraFiles(source.configDir, dir, commonType(files));
+      if (index !== undefined) writeTextDurably(join(dir, "model.safetensors.index.json"), index);
+      return { files: files.length, finishedBefore, bytes, ...losses };
+    },
+  );
 }
 
 /** What the bytes of the files follow from; sources are known by place, size and time. */
@@ -193,9 +206,18 @@ function describePlan(source: ModelSource, files: readonly OutgoingFile[]): stri
   return JSON.stringify({ sources, written });
 }
 
-function add(sum: CastLosses, losses: CastLosses): void {
+function lossesOf(tensors: readonly Outgoing[]): ConvertLosses {
+  const sum: ConvertLosses = { overflows: 0, underflows: 0, notFinite: {} };
+  for (const { hfName, losses: { overflows, underflows, notFinite } } of tensors) {
+    add(sum, { overflows, underflows, notFinite: notFinite ? { [hfName]: notFinite } : {} });
+  }
+  return sum;
+}
+
+function add(sum: ConvertLosses, losses: ConvertLosses): void {
   sum.overflows += losses.overflows;
   sum.underflows += losses.underflows;
+  Object.assign(sum.notFinite, losses.notFinite); // both ends of a tied matrix are one tensor
 }
 
 function writeFile(file: Deno.FsFile, name: string, tensors: readonly TensorData[]): void {
@@ -209,7 +231,6 @@ function outgoing(
   name: string,
   as: string,
   dtype: FloatStored | undefined,
-  losses: CastLosses,
 ): Outgoing {
   const entry = source.entry(layer, name);
   const stored: TensorData = {
@@ -218,8 +239,14 @@ function outgoing(
     shape: entry.shape,
     chunks: (at) => source.chunks(layer, name, at),
   };
+  const losses: CastLosses = { overflows: 0, underflows: 0, notFinite: 0 };
   const tensor = dtype && isFloatStored(entry.dtype) ? castTensor(stored, dtype, losses) : stored;
-  return { ...tensor, bytes: tensorBytes(tensor.dtype, tensor.shape)! };
+  return {
+    ...tensor,
+    bytes: tensorBytes(tensor.dtype, tensor.shape)!,
+    hfName: source.hfName(layer, name),
+    losses,
+  };
 }
 
 /** The one type of all weights, if they have one. */

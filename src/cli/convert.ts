@@ -6,6 +6,7 @@ import {
   convertToHuggingFace,
   convertToPipeline,
 } from "../checkpoint/convert.ts";
+import { listNames } from "../checkpoint/shard_index.ts";
 import { saveHubModel } from "../checkpoint/hub_model.ts";
 import { checkSource } from "../models/load_weights.ts";
 import { formatBytes } from "../monitor/format_bytes.ts";
@@ -95,7 +96,7 @@ async function run(
   for (const signal of signals) Deno.addSignalListener(signal, interrupt);
   const began = performance.now();
   try {
-    const { files, finishedBefore, bytes, overflows, underflows } = await start({
+    const { files, finishedBefore, bytes, overflows, underflows, notFinite } = await start({
       inputPath,
       savePath: flags["save-path"],
       dtype: STORED[flags.dtype],
@@ -112,6 +113,11 @@ async function run(
     }
     if (underflows > 0) {
       warn(`${underflows} values are too small for ${flags.dtype} and became zero`);
+    }
+    const broken = Object.entries(notFinite);
+    if (broken.length > 0) {
+      const counts = broken.map(([name, count]) => `${count} of ${name}`);
+      warn(`Values of the model are NaN or infinite and stay so: ${listNames(counts)}`);
     }
     if (finishedBefore > 0) {
       screen.print(

@@ -47,9 +47,9 @@ Deno.test("fromF32() keeps a NaN whose upper bits are those of infinity", () => 
   assertEquals(new Uint16Array(fromF32(values, "BF16").buffer)[0], 0x7fc0);
 });
 
-Deno.test("castTensor() counts the finite values that become infinite or zero", () => {
+Deno.test("castTensor() counts the finite values that become infinite or zero, and those not finite", () => {
   const values = Float32Array.of(1, 7e4, -7e4, Infinity, NaN, 65504, 0, -0, 1e-9, 6e-8);
-  const losses = { overflows: 0, underflows: 0 };
+  const losses = { overflows: 0, underflows: 0, notFinite: 0 };
   const bytes = new Uint8Array(values.buffer);
   const tensor = { name: "w", dtype: "F32" as const, shape: [10], chunks: () => [bytes] };
   const cast = castTensor(tensor, "F16", losses);
@@ -57,6 +57,7 @@ Deno.test("castTensor() counts the finite values that become infinite or zero", 
   assertEquals([cast.dtype, chunk.length, losses], ["F16", 20, {
     overflows: 2,
     underflows: 1,
+    notFinite: 2,
   }]);
   assertEquals(castTensor(tensor, "F32", losses), tensor);
   assertThrows(
@@ -64,6 +65,20 @@ Deno.test("castTensor() counts the finite values that become infinite or zero", 
     TypeError,
     "it is I32",
   );
+});
+
+Deno.test("castTensor() counts NaN and infinities of every type in every other", () => {
+  const values = Float32Array.of(1, Infinity, -Infinity, NaN, 0);
+  const types = ["F32", "F16", "BF16"] as const;
+  for (const from of types) {
+    for (const to of types.filter((type) => type !== from)) {
+      const losses = { overflows: 0, underflows: 0, notFinite: 0 };
+      const chunks = () => [fromF32(values, from)];
+      const tensor = { name: "w", dtype: from, shape: [5], chunks };
+      assertEquals([...castTensor(tensor, to, losses).chunks()].length, 1);
+      assertEquals(losses, { overflows: 0, underflows: 0, notFinite: 3 }, `${from} to ${to}`);
+    }
+  }
 });
 
 function rounded(value: number, to: "F16" | "BF16"): number {

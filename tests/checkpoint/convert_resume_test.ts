@@ -105,6 +105,7 @@ async function checkSecondRun(
   }
   const once = await convertToPipeline({ ...options, savePath: join(dir, "once") });
   assert(once.overflows > 0 && once.underflows > 0);
+  assertEquals(once.notFinite["model.layers.0.self_attn.q_proj.weight"], 1);
   assertEquals(second, { ...once, finishedBefore: finished.length });
   assertEquals(names(dir), ["model", "once", "pp"]);
   assertEquals(hashes(options.savePath), hashes(join(dir, "once")));
@@ -141,7 +142,7 @@ function outOfRange(dir: string): string {
       const { shape, bytes } = source.entry(layer, name);
       const values = new Float32Array(bytes / 4);
       source.read(layer, name, new Uint8Array(values.buffer));
-      values.set([1e6, 1e-9, -1e6]);
+      values.set([1e6, 1e-9, -1e6, NaN]);
       const chunks = () => [new Uint8Array(values.buffer)];
       tensors.push({ name: source.hfName(layer, name), dtype: "F32" as const, shape, chunks });
     }

@@ -134,6 +134,7 @@ Deno.test("a cast writes the type that was asked for and says so in config.json"
       bytes: 500864,
       overflows: 0,
       underflows: 0,
+      notFinite: {},
     });
     // Every weight of the reference model is exact in all three types.
     assertEquals(describe(join(dir, "pp")), describe(model("llama/hf_bf16")));

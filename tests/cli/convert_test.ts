@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
-import { describe, model, withDir } from "../checkpoint/fixtures.ts";
+import { openSafetensors } from "../../src/formats/safetensors.ts";
+import { copyFiles, describe, model, withDir } from "../checkpoint/fixtures.ts";
 import { llmpipe } from "./start.ts";
 
 const BROKEN = fromFileUrl(new URL("../fixtures/convert/broken", import.meta.url));
@@ -21,6 +22,29 @@ Deno.test("llmpipe convert goes both ways, and says on stderr what it wrote", ()
     const refused = await llmpipe("convert", "hg_to_pp", "--input-path", hf, "--save-path", pp);
     assertEquals(refused.code, 2);
     assert(/must be empty or absent: it holds 7 entries/.test(refused.stderr), refused.stderr);
+  }));
+
+Deno.test("llmpipe convert names the tensors whose values are not finite where it casts", () =>
+  withDir(async (dir) => {
+    const hf = join(dir, "hf");
+    copyFiles(model("llama_gqa/hf"), hf);
+    const path = join(hf, "model-00002-of-00002.safetensors");
+    using file = Deno.openSync(path, { write: true });
+    using tensors = openSafetensors(path);
+    for (
+      const [name, bits] of [["lm_head.weight", 0x7f80], ["model.norm.weight", 0x7fc1]] as const
+    ) {
+      file.seekSync(tensors.tensors.get(name)!.begin, Deno.SeekMode.Start);
+      file.writeSync(new Uint8Array(Uint16Array.of(bits).buffer));
+    }
+    const paths = (to: string) => ["--input-path", hf, "--save-path", join(dir, to)];
+    const cast = await llmpipe("convert", "hg_to_pp", ...paths("cast"), "--dtype", "f32");
+    assertEquals(cast.code, 0, cast.stderr);
+    const warning = "Warning: Values of the model are NaN or infinite and stay so: " +
+      "1 of model.norm.weight, 1 of lm_head.weight\n";
+    assertEquals(cast.stderr.slice(0, warning.length), warning);
+    const kept = await llmpipe("convert", "hg_to_pp", ...paths("kept"));
+    assertEquals([kept.code, kept.stderr.includes("Warning")], [0, false]);
   }));
 
 Deno.test("llmpipe convert refuses wrong usage with status 2", async () => {
