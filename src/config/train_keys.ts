@@ -240,7 +240,12 @@ export const trainKeys = {
   max_restarts: int({ min: 0, default: 0, doc: "Restarts from a checkpoint after a failure" }),
   log_path: optional(path({ doc: "File that also receives the log; null: the terminal only" })),
   n_epoches: int({ min: 1, doc: "Passes over the data" }),
-  max_seq_len: int({ min: 2, max: 2 ** 24, doc: "Tokens of a row" }),
+  max_seq_len: int({
+    min: 2,
+    max: 2 ** 24,
+    type: "an integer from 2 to 16777216 (a row of 1 has no token to predict)",
+    doc: "Tokens of a row",
+  }),
   data_path: path({ doc: "File of samples: a JSON array or JSONL" }),
   shuffle: bool({ default: true, doc: "A new order each epoch; false: the order of the file" }),
   packing: bool({ default: false, doc: "Several samples per row, without attention across them" }),

@@ -41,7 +41,8 @@ expectRefused("a wrong configuration names key, requirement, value and place", (
     says: [
       "there are 7 problems",
       "Unknown key n_epochs: did you mean n_epoches? (",
-      'max_seq_len as it must be an integer from 2 to 16777216: current value is "long" (',
+      "max_seq_len as it must be an integer from 2 to 16777216 (a row of 1 has no token to predict): " +
+      'current value is "long" (',
       "train_micro_batch_size_per_gpu as it must be an integer from 1",
       "did you mean AdamW?",
       "bf16.enabled as it must be true or false",

@@ -28,7 +28,7 @@ const cases: Case[] = [
     from: "max_seq_len: 1024",
     to: "max_seq_len: 1",
     problems: [
-      "Cannot use max_seq_len as it must be an integer from 2 to 16777216: current value is 1 (x.yml:24:14)",
+      "Cannot use max_seq_len as it must be an integer from 2 to 16777216 (a row of 1 has no token to predict): current value is 1 (x.yml:24:14)",
     ],
   },
   {
