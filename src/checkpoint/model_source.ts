@@ -6,6 +6,7 @@ import type { StoredTensor } from "../formats/tensor_file.ts";
 import { LayerNames } from "./layer_names.ts";
 import { findModelFiles, readJsonObject, resolveConfigDir, resolveModelDir } from "./model_dir.ts";
 import { type OpenTensors, openTensors, type TensorPlace } from "./open_tensors.ts";
+import { requirePlainWeights } from "./quantization.ts";
 
 export { readModelConfig } from "./model_dir.ts";
 
@@ -63,6 +64,8 @@ export function openModel(dir: string): ModelSource {
   const configDir = resolveConfigDir(root);
   const configPath = join(configDir, "config.json");
   const config = readJsonObject(configPath);
+  requirePlainWeights(config, configPath);
+  requirePlainWeights(config, configPath);
   const names = new LayerNames(config, configPath);
   const files = findModelFiles(root);
   if (!files) {

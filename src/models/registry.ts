@@ -1,4 +1,5 @@
 /** The table of model families. @module */
+import { requirePlainWeights } from "../checkpoint/quantization.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { baichuan } from "./baichuan.ts";
 import { bloom } from "./bloom.ts";
@@ -29,6 +30,7 @@ export const FAMILIES: Readonly<Record<string, (config: ModelConfig) => ModelDes
  */
 export function describeModel(config: ModelConfig, file?: string): ModelDescription {
   try {
+    requirePlainWeights(config, "config.json"); // checkpoints of a new model keep it too
     const model = familyOf(config)(config);
     // rows are filled with it, whether or not the family knows of padding
     readInteger(config, "pad_token_id", { min: -1, max: model.vocabSize - 1, fallback: -1 });

@@ -233,6 +233,37 @@ Deno.test("openModel() refuses shards that are missing, damaged or not what the 
     );
   }));
 
+Deno.test("openModel() takes the last of the shards that an index names for a tensor, as Python does", () =>
+  withDir((dir) => {
+    copyFiles(model("llama/hf_bf16"), dir);
+    const index = join(dir, "model.safetensors.index.json");
+    const text = Deno.readTextFileSync(index);
+    const first = '"lm_head.weight": "model-00001-of-00002.safetensors"';
+    const twice = text.replace('"weight_map": {', `$&${first},`);
+    assertEquals(JSON.parse(twice), JSON.parse(text));
+    Deno.writeTextFileSync(index, twice);
+    assertEquals(describe(dir), describe(model("llama/hf_bf16")));
+    Deno.writeTextFileSync(index, text.replace(/("lm_head.weight": "[^"]+")/, `$1,${first}`));
+    assertThrows(() => openModel(dir), ConfigError, "names: lm_head.weight");
+  }));
+
+Deno.test("openModel() names the method by which weights are quantized before it misses tensors", () =>
+  withDir((dir) => {
+    copyFiles(model("llama/hf_bf16"), dir);
+    const config = JSON.parse(Deno.readTextFileSync(join(dir, "config.json")));
+    config.quantization_config = { quant_method: "awq", bits: 4 };
+    Deno.writeTextFileSync(join(dir, "config.json"), JSON.stringify(config));
+    for (const { name } of [...Deno.readDirSync(dir)]) {
+      if (name.includes("safetensors")) Deno.removeSync(join(dir, name));
+    }
+    writeSafetensors(join(dir, "model.safetensors"), []);
+    assertThrows(
+      () => openModel(dir),
+      ConfigError,
+      'current quant_method is "awq" (if the weights',
+    );
+  }));
+
 Deno.test("openModel() refuses layer files that are missing or more than config.json makes", () =>
   withDir((dir) => {
     const save = join(FIXTURES, "convert/llama/pp_to_hg/save/checkpoint_final");

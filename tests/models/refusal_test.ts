@@ -22,6 +22,18 @@ const CASES: [model: string, changes: Record<string, unknown>, message: string][
   ["chatglm3/hf", { rmsnorm: false }, "rmsnorm must be true"],
   ["chatglm3/hf", { add_bias_linear: true }, "add_bias_linear must be false"],
   ["chatglm3/hf", { hidden_dropout: -0.1 }, "hidden_dropout must be a number in [0, 1)"],
+  ["llama_gqa/hf", { quantization_config: { quant_method: "gptq" } }, 'quant_method is "gptq" (if'],
+  [
+    "llama_gqa/hf",
+    { quantization_config: {} },
+    "quantization_config must be absent: current quant",
+  ],
+  ["llama_gqa/hf", { quantization_config: "int8" }, "current quant_method is missing"],
+  [
+    "llama_gqa/hf",
+    { quantization_config: { quant_method: "bitsandbytes", load_in_4bit: true } },
+    'current quant_method is "bitsandbytes"',
+  ],
   ["llama_gqa/hf", { head_dim: 258 }, "head_dim must be an integer from 1 to 256"],
   ["llama_gqa/hf", { pad_token_id: 400 }, "pad_token_id must be an integer from -1 to 399"],
   ["bloom/hf", { pad_token_id: 1e4 }, "pad_token_id must be an integer from -1 to"],
@@ -51,6 +63,15 @@ for (const [model, changes, message] of CASES) {
     assertStringIncludes(error.message, message);
   });
 }
+
+Deno.test("quantization_config that leaves plain weights as they are is accepted", () => {
+  const path = join(ROOT, "tests/fixtures/models/llama_gqa/hf/config.json");
+  const config = JSON.parse(Deno.readTextFileSync(path));
+  const nothing = { quant_method: "bitsandbytes", load_in_8bit: false, load_in_4bit: false };
+  for (const quantization_config of [null, nothing]) {
+    assertEquals(describeModel({ ...config, quantization_config }).family, "llama");
+  }
+});
 
 Deno.test("what rope_parameters leaves out is read beside it, as transformers does", () => {
   const config = { max_position_embeddings: 64, rope_theta: 5000 };
