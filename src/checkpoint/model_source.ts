@@ -65,7 +65,6 @@ export function openModel(dir: string): ModelSource {
   const configPath = join(configDir, "config.json");
   const config = readJsonObject(configPath);
   requirePlainWeights(config, configPath);
-  requirePlainWeights(config, configPath);
   const names = new LayerNames(config, configPath);
   const files = findModelFiles(root);
   if (!files) {
