@@ -6,7 +6,8 @@
  */
 import type { Conversation } from "./conversation.ts";
 import { compileTemplate, type Render } from "./python_interpreter.ts";
-import { strftime } from "./strftime.ts";
+import { fromJson, toValue } from "./python_values.ts";
+import { GENERATED } from "./template_source.ts";
 
 /** Part of a text: `[begin, end)` in UTF-16 units. */
 export type Range = [begin: number, end: number];
@@ -25,6 +26,8 @@ export class JinjaTemplate {
   readonly marksGeneration: boolean;
   readonly #render: Render;
   readonly #texts: Readonly<Record<string, string>>;
+  /** Characters that stand at the begin and the end of what is generated. */
+  #marks: [begin: string, end: string] = ["", ""];
 
   /**
    * Compiles a template.
@@ -34,13 +37,9 @@ export class JinjaTemplate {
    * @throws {SyntaxError} If it is broken, or uses what is not known here
    */
   constructor(source: string, texts: Readonly<Record<string, string>>) {
-    const marked = source.replace(
-      GENERATION,
-      (_, left: string, end: string, right: string) =>
-        `{%${left} if true %}{{ ${end ? END : BEGIN} }}{% endif ${right}%}`,
-    );
-    this.marksGeneration = marked !== source;
-    this.#render = compileTemplate(marked);
+    const mark = (text: string) => this.#marks[0] + text + this.#marks[1];
+    this.#render = compileTemplate(source, new Map([[GENERATED, mark]]));
+    this.marksGeneration = GENERATION.test(source);
     this.#texts = texts;
   }
 
@@ -51,46 +50,19 @@ export class JinjaTemplate {
    * @throws {Error} As the template has it, for a conversation that it does not take
    */
   render({ messages, tools }: Conversation, asks: boolean): Rendered {
-    const [begin, end] = unusedMarks(JSON.stringify(messages));
-    const text = this.#render({
-      ...GLOBALS,
-      ...this.#texts,
-      messages,
-      tools: tools ?? null,
-      documents: null,
-      add_generation_prompt: asks,
-      [BEGIN]: begin,
-      [END]: end,
-    });
-    return this.marksGeneration ? unmark(text, begin, end) : { text, generated: [] };
+    this.#marks = unusedMarks(JSON.stringify(messages));
+    const text = this.#render([
+      ...Object.entries(this.#texts).map(([name, text]) => [name, toValue(text)] as const),
+      ["messages", fromJson(messages)],
+      ["tools", fromJson(tools ?? null)],
+      ["documents", toValue(null)],
+      ["add_generation_prompt", toValue(asks)],
+    ]);
+    return this.marksGeneration ? unmark(text, ...this.#marks) : { text, generated: [] };
   }
 }
 
-const GENERATION = /\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}/g;
-const BEGIN = "_generation_begin", END = "_generation_end";
-
-const GLOBALS = {
-  true: true,
-  True: true,
-  false: false,
-  False: false,
-  none: null,
-  None: null,
-  range,
-  raise_exception: (message: string) => {
-    throw new Error(message);
-  },
-  strftime_now: (format: string) => strftime(new Date(), format),
-};
-
-function range(...numbers: number[]): number[] {
-  const [first, last] = numbers.length > 1 ? numbers as [number, number] : [0, numbers[0]!];
-  const step = numbers[2] ?? 1;
-  return Array.from(
-    { length: Math.max(0, Math.ceil((last - first) / step)) },
-    (_, i) => first + i * step,
-  );
-}
+const GENERATION = /\{%[-+]?\s*generation\s*[-+]?%\}/;
 
 /** Two characters that do not occur: of those that Unicode keeps free for such use. */
 function unusedMarks(text: string): [string, string] {

@@ -1,74 +1,75 @@
 /**
- * Templates are written for Jinja2, which is Python. Where `@huggingface/jinja` gives another text, or
- * gives one where Jinja2 refuses, the evaluation of the node is replaced here.
+ * Templates are written for Jinja2, which is Python. `@huggingface/jinja` reads them and has the frame of
+ * their evaluation; values, operators, scopes, filters, tests and methods are as Python has them, or
+ * refused by name.
  *
  * @module
  */
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
+import type { Given } from "./arguments.ts";
+import { mapItems, selectItems } from "./item_filters.ts";
+import { expectNoChains } from "./comparison_chains.ts";
+import { FILTERS, isTrue, OTHER_FILTERS } from "./filters.ts";
+import { callMethod, FUNCTIONS, loopAt, OTHER_FUNCTIONS } from "./python_functions.ts";
+import { itemAt, operate, operateOnOne, sliceOf } from "./python_operators.ts";
 import {
-  capitalize,
   entriesOf,
-  equals,
-  fromJson,
-  itemsOf,
-  strip,
-  title,
+  isSafe,
+  iterate,
+  kind,
   toText,
   toValue,
+  tupleOf,
   type Value,
-  withFloatTexts,
 } from "./python_values.ts";
-
-/** A node of a parsed template; which fields it has depends on its type. */
-interface Node {
-  type: string;
-  [field: string]: unknown;
-}
-
-/** Variables that samples give. */
-const FROM_JSON = new Set(["messages", "tools"]);
+import { withoutSpaceControl } from "./template_source.ts";
+import { assign, CONSTANTS, memberOf, type Node } from "./template_variables.ts";
+import { passes } from "./value_tests.ts";
 
 /** Stands for a node that is evaluated already. */
 const EVALUATED = "Evaluated";
 
 /** A compiled template: variables to text. */
-export type Render = (variables: Readonly<Record<string, unknown>>) => string;
+export type Render = (variables: Iterable<readonly [string, Value]>) => string;
 
 /**
  * Compiles a template with `trim_blocks` and `lstrip_blocks`.
  *
- * @throws {SyntaxError} If it is broken
+ * @param filters Filters beside those of Jinja2, from text to text
+ * @throws {SyntaxError} If it is broken, or uses a tag or literal that is not known here
  */
-export function compileTemplate(source: string): Render {
-  const program = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }));
+export function compileTemplate(
+  source: string,
+  filters: ReadonlyMap<string, (text: string) => string> = new Map(),
+): Render {
+  const tokens = tokenize(withoutSpaceControl(source));
+  expectNoChains(tokens);
+  const program = parse(tokens);
   return (variables) => {
     const environment = new Environment();
-    for (const [name, value] of Object.entries(variables)) {
-      if (FROM_JSON.has(name)) environment.setVariable(name, fromJson(value) as EngineValue);
-      else environment.set(name, value);
-    }
-    return String(new PythonInterpreter(environment).run(program).value);
+    for (const [name, value] of variables) environment.setVariable(name, value as EngineValue);
+    return String(new PythonInterpreter(environment, filters).run(program).value);
   };
 }
 
-type EngineNode = Parameters<Interpreter["evaluate"]>[0];
 type EngineValue = ReturnType<Interpreter["evaluate"]>;
+type EngineNode = Parameters<Interpreter["evaluate"]>[0];
 
 /** Evaluates templates as Jinja2 does. */
 class PythonInterpreter extends Interpreter {
+  readonly #extra: ReadonlyMap<string, (text: string) => string>;
+
   /** Begins with the variables of a template. */
-  constructor(environment: Environment) {
+  constructor(environment: Environment, extra: ReadonlyMap<string, (text: string) => string>) {
     super(environment);
+    this.#extra = extra;
     // every body comes here, and it must know which of its parts are printed
     Object.assign(this, {
       evaluateBlock: (body: Node[], scope: Environment) => toValue(this.#block(body, scope)),
     });
   }
 
-  override evaluate(
-    statement: EngineNode,
-    scope: Environment,
-  ): EngineValue {
+  override evaluate(statement: EngineNode, scope: Environment): EngineValue {
     return this.#evaluate(statement, scope) as EngineValue;
   }
 
@@ -82,14 +83,48 @@ class PythonInterpreter extends Interpreter {
         throw new Jump(node.type === "Break");
       case "For":
         return toValue(this.#loop(node, scope));
+      case "If":
+        return toValue(
+          this.#block(
+            node[this.#isTrue(node["test"], scope) ? "body" : "alternate"] as Node[],
+            scope,
+          ),
+        );
+      case "Ternary":
+        return this.#value(
+          node[this.#isTrue(node["condition"], scope) ? "trueExpr" : "falseExpr"],
+          scope,
+        );
+      case "SelectExpression":
+        return this.#isTrue(node["test"], scope)
+          ? this.#value(node["lhs"], scope)
+          : toValue(undefined);
+      case "Set":
+        return this.#set(node, scope);
+      case "Macro":
+        return this.#macro(node, scope);
+      case "FilterStatement": {
+        const body = () => this.#block(node["body"] as Node[], new Environment(scope));
+        const isOwn = this.#extra.has((node["filter"] as Node)["value"] as string);
+        const operand = evaluated(toValue(isOwn ? outsideLoops(body) : body()));
+        return this.#filter({ filter: node["filter"], operand }, scope);
+      }
+      case "Identifier":
+        return this.#name(node["value"] as string, scope);
+      case "UnaryExpression": {
+        const { value: operator } = node["operator"] as { value: string };
+        return operateOnOne(operator, this.#value(node["argument"], scope));
+      }
       case "BinaryExpression":
         return this.#binary(node, scope);
       case "MemberExpression":
         return this.#member(node, scope);
       case "CallExpression":
-        return this.#method(node, scope) ?? super.evaluate(statement, scope);
+        return this.#call(node, scope);
       case "FilterExpression":
         return this.#filter(node, scope);
+      case "TestExpression":
+        return this.#test(node, scope);
     }
     return super.evaluate(statement, scope);
   }
@@ -98,11 +133,8 @@ class PythonInterpreter extends Interpreter {
     return this.#evaluate(node as EngineNode, scope);
   }
 
-  /** The node with some of its parts evaluated, by the engine's own rules. */
-  #original(node: Node, values: Record<string, Value>, scope: Environment): Value {
-    const parts = Object.entries(values).map(([name, value]) => [name, evaluated(value)]);
-    const copy = Object.assign(Object.create(Object.getPrototypeOf(node)), node);
-    return super.evaluate(Object.assign(copy, Object.fromEntries(parts)), scope);
+  #isTrue(node: unknown, scope: Environment): boolean {
+    return isTrue(this.#value(node, scope));
   }
 
   #block(body: readonly Node[], scope: Environment): string {
@@ -112,7 +144,8 @@ class PythonInterpreter extends Interpreter {
         const value = this.#value(node, scope);
         text += PRINTS_NOTHING.has(node.type) ? "" : toText(value);
       } catch (error) {
-        if (error instanceof Jump) error.text = text + error.text;
+        if (error instanceof Jump && !OWN_TEXT.has(node.type)) error.text = text + error.text;
+        else if (error instanceof Jump) error.text = text;
         throw error;
       }
     }
@@ -122,20 +155,27 @@ class PythonInterpreter extends Interpreter {
   /** What a loop sets is forgotten at the end of each turn. */
   #loop(node: Node, scope: Environment): string {
     const iterable = node["iterable"] as Node, isFiltered = iterable.type === "SelectExpression";
-    const source = this.#value(isFiltered ? iterable["lhs"] : iterable, scope);
+    const source = iterate(this.#value(isFiltered ? iterable["lhs"] : iterable, scope));
     const inScope = (item: Value) => {
       const inner = new Environment(scope);
       assign(node["loopvar"] as Node, item, inner);
       return inner;
     };
-    const items = iterate(source).filter((item) =>
-      !isFiltered || this.#value(iterable["test"], inScope(item)).__bool__().value
-    );
-    if (items.length === 0) return this.#block(node["defaultBlock"] as Node[], scope);
+    const isNamespace = (name: string) =>
+      (scope.lookupVariable(name) as Value).type === "NamespaceValue";
+    if (isFiltered && mentions(iterable["test"], isNamespace)) {
+      // Jinja2 asks it at each turn, here all are asked at the begin
+      throw new SyntaxError("a condition of a loop that reads a namespace is not supported");
+    }
+    const items = isFiltered
+      ? source.filter((item) => this.#isTrue(iterable["test"], inScope(item)))
+      : source;
+    const defaults = new Environment(scope), last = {};
+    if (items.length === 0) return this.#block(node["defaultBlock"] as Node[], defaults);
     let text = "";
     for (const [i, item] of items.entries()) {
       const inner = inScope(item);
-      inner.setVariable("loop", loopValue(items, i) as EngineValue);
+      inner.setVariable("loop", loopAt(items, i, last) as EngineValue);
       try {
         text += this.#block(node["body"] as Node[], inner);
       } catch (error) {
@@ -147,133 +187,165 @@ class PythonInterpreter extends Interpreter {
     return text;
   }
 
+  #set(node: Node, scope: Environment): Value {
+    const value = node["value"] === null
+      ? toValue(this.#block(node["body"] as Node[], new Environment(scope)))
+      : this.#value(node["value"], scope);
+    assign(node["assignee"] as Node, value, scope);
+    return toValue(null);
+  }
+
+  /** A macro sees the variables of where it stands, not of where it is called. */
+  #macro(node: Node, scope: Environment): Value {
+    super.evaluate(node as unknown as EngineNode, scope);
+    const macro = scope.lookupVariable((node["name"] as Node)["value"] as string) as unknown as {
+      value: (args: Value[], caller: Environment) => Value;
+    };
+    const run = macro.value, callsBack = mentions(node["body"], (name) => name === "caller");
+    macro.value = (args, from) => {
+      const outside = new Environment(scope), caller = from.variables.get("caller");
+      if (caller !== undefined && !callsBack) {
+        throw new TypeError("the macro does not use its caller");
+      }
+      if (caller !== undefined) outside.setVariable("caller", caller);
+      return outsideLoops(() => run(args, outside));
+    };
+    return toValue(null);
+  }
+
+  #name(name: string, scope: Environment): Value {
+    const constant = CONSTANTS.get(name);
+    if (constant !== undefined) return toValue(constant);
+    const value = scope.lookupVariable(name) as Value;
+    if (name === "varargs" && value.type === "ArrayValue") return tupleOf(iterate(value));
+    if (
+      value.type === "UndefinedValue" && (FUNCTIONS.has(name) || OTHER_FUNCTIONS.includes(name))
+    ) {
+      throw new SyntaxError(`the function ${name} is not supported here`);
+    }
+    return value;
+  }
+
   #binary(node: Node, scope: Environment): Value {
     const operator = (node["operator"] as { value: string }).value;
     const left = this.#value(node["left"], scope);
     if (operator === "and" || operator === "or") {
-      const decides = left.__bool__().value === (operator === "or");
-      return decides ? left : this.#value(node["right"], scope);
+      return isTrue(left) === (operator === "or") ? left : this.#value(node["right"], scope);
     }
-    const right = this.#value(node["right"], scope);
-    switch (operator) {
-      case "==":
-        return toValue(equals(left, right));
-      case "!=":
-        return toValue(!equals(left, right));
-      case "~":
-        return toValue(toText(left) + toText(right));
-      case "in":
-      case "not in": {
-        const items = itemsOf(right);
-        if (items === undefined) break;
-        return toValue(items.some((item) => equals(item, left)) === (operator === "in"));
-      }
-      case "+":
-        if ((left.type === "StringValue") !== (right.type === "StringValue")) {
-          throw new TypeError(`cannot add ${kind(left)} and ${kind(right)}`);
-        }
-        break;
-      case "*":
-        if (left.type === "StringValue" && right.type === "IntegerValue") {
-          return toValue((left.value as string).repeat(Math.max(0, right.value as number)));
-        }
-        break;
-      case "%":
-        if (left.type === "IntegerValue" && right.type === "IntegerValue") {
-          const a = left.value as number, b = right.value as number;
-          return toValue(a - b * Math.floor(a / b));
-        }
-    }
-    return this.#original(node, { left, right }, scope);
+    return operate(operator, left, this.#value(node["right"], scope));
   }
 
   #member(node: Node, scope: Environment): Value {
-    const object = this.#value(node["object"], scope);
+    const object = this.#value(node["object"], scope), property = node["property"] as Node;
     if (object.type === "UndefinedValue") {
       throw new TypeError(`${nameOf(node["object"] as Node)} is undefined`);
     }
-    return this.#original(node, { object }, scope);
-  }
-
-  /** Calls of the methods of strings that the engine has otherwise. */
-  #method(node: Node, scope: Environment): Value | undefined {
-    const callee = node["callee"] as Node,
-      name = (callee["property"] as Node | undefined)?.["value"];
-    if (callee.type !== "MemberExpression" || callee["computed"] || !METHODS.has(String(name))) {
-      return;
+    if (property.type === "SliceExpression") {
+      const bounds = ["start", "stop", "step"].map((bound) => this.#bound(property[bound], scope));
+      return sliceOf(object, bounds);
     }
-    const object = this.#value(callee["object"], scope);
-    if (object.type !== "StringValue") return;
-    const text = object.value as string;
-    if (name === "title") return toValue(title(text));
-    if (name === "capitalize") return toValue(capitalize(text));
-    const [characters] = this.#arguments(node, scope);
-    return toValue(strip(text, name as "strip", characters));
+    const isName = !node["computed"] && property.type === "Identifier";
+    const key = isName ? toValue(property["value"]) : this.#value(property, scope);
+    if (/^(Integer|Boolean)Value$/.test(key.type)) {
+      if (object.type === "range") throw new SyntaxError("an item of a range is not supported");
+      return itemAt(object, Number(key.value)) ?? toValue(undefined);
+    }
+    if (key.type !== "StringValue") return toValue(undefined);
+    return memberOf(object, key.value as string, isName);
   }
 
-  #filter(node: Node, scope: Environment): Value {
+  #bound(node: unknown, scope: Environment): number | undefined {
+    if (node === undefined) return undefined;
+    const { type, value } = this.#value(node, scope);
+    if (type === "NullValue") return undefined;
+    if (/^(Integer|Boolean)Value$/.test(type)) return Number(value);
+    throw new TypeError("slice indices must be integers or None");
+  }
+
+  #call(node: Node, scope: Environment): Value {
+    const callee = node["callee"] as Node;
+    if (callee.type === "MemberExpression" && !callee["computed"]) {
+      const name = (callee["property"] as Node)["value"] as string;
+      const object = this.#value(callee["object"], scope);
+      if (object.type === "UndefinedValue") {
+        throw new TypeError(`${nameOf(callee["object"] as Node)} is undefined`);
+      }
+      const result = callMethod(object, name, this.#arguments(node, scope));
+      if (result !== undefined) return result;
+      const field = memberOf(object, name, true);
+      if (field.type !== "FunctionValue") {
+        throw new SyntaxError(`the method ${name} of ${kind(object)} is not supported`);
+      }
+      return super.evaluate({ ...node, callee: evaluated(field) } as unknown as EngineNode, scope);
+    }
+    if (callee.type === "Identifier") {
+      const name = callee["value"] as string, known = FUNCTIONS.get(name);
+      const isOwn = scope.lookupVariable(name).type === "UndefinedValue";
+      if (known !== undefined && isOwn) return known(this.#arguments(node, scope));
+    }
+    const value = evaluated(this.#value(callee, scope));
+    return super.evaluate({ ...node, callee: value } as unknown as EngineNode, scope);
+  }
+
+  #filter(node: Pick<Node, string>, scope: Environment): Value {
     const filter = node["filter"] as Node;
     const name = String(
-      (filter.type === "CallExpression" ? filter["callee"] as Node : filter).value,
+      (filter.type === "CallExpression" ? filter["callee"] as Node : filter)["value"],
     );
-    const operand = this.#value(node["operand"], scope);
+    return this.#apply(name, this.#value(node["operand"], scope), this.#arguments(filter, scope));
+  }
+
+  #apply(name: string, operand: Value, given: Given): Value {
+    const extra = this.#extra.get(name);
+    if (extra !== undefined) return toValue(extra(toText(operand)));
+    if (isSafe(operand) && !KEEPS_SAFE.has(name)) {
+      throw new SyntaxError(`the filter ${name} of a text that is marked as safe is not supported`);
+    }
     switch (name) {
-      case "trim":
-        return toValue(strip(toText(operand), "strip", this.#arguments(filter, scope)[0]));
-      case "tojson":
-        return this.#original(node, { operand: withFloatTexts(operand) }, scope);
-      case "string":
-        return toValue(toText(operand));
-      case "title":
-        return toValue(title(toText(operand)));
-      case "capitalize":
-        return toValue(capitalize(toText(operand)));
-      case "upper":
-        return toValue(toText(operand).toUpperCase());
-      case "lower":
-        return toValue(toText(operand).toLowerCase());
+      case "map":
+        return mapItems(operand, given, (...args) => this.#apply(...args));
+      case "select":
+      case "reject":
       case "selectattr":
       case "rejectattr":
-        return this.#select(operand, filter, name === "selectattr", scope);
-      case "list":
-        if (operand.type === "StringValue") return toValue([...operand.value as string]);
+        return selectItems(name, operand, given);
     }
-    return this.#original(node, { operand }, scope);
+    const known = FILTERS.get(name);
+    if (known !== undefined) return known(operand, given);
+    throw new SyntaxError(
+      `the filter ${name} is not ${OTHER_FILTERS.has(name) ? "supported" : "known"}`,
+    );
   }
 
-  #select(list: Value, filter: Node, keeps: boolean, scope: Environment): Value {
-    const given = filter["args"] as Node[];
-    const [attribute, test, other] = given.map((node) => this.#value(node, scope));
-    const passes = (value: Value) => {
-      if (test === undefined) return value.__bool__().value;
-      const name = toText(test);
-      if (/^(eq|equalto|==)$/.test(name)) return equals(value, other!);
-      if (name === "ne" || name === "!=") return !equals(value, other!);
-      if (name === "in") return itemsOf(other!)?.some((item) => equals(item, value)) ?? false;
-      const known = scope.tests.get(name);
-      if (known === undefined) throw new TypeError(`there is no test ${name}`);
-      return known(value as EngineValue);
-    };
-    const out = toValue([]);
-    const chosen = iterate(list).filter((item) => {
-      let value: Value | undefined = item;
-      for (const key of toText(attribute!).split(".")) value = value && entriesOf(value)?.get(key);
-      return passes(value ?? toValue(undefined)) === keeps;
-    });
-    (out.value as Value[]).push(...chosen);
-    return out;
+  #test(node: Node, scope: Environment): Value {
+    const operand = node["operand"] as Node, name = (node["test"] as Node)["value"] as string;
+    if (operand.type === "TestExpression") {
+      throw new SyntaxError("a test of a test is not supported");
+    }
+    return toValue(passes(name, this.#value(operand, scope)) !== node["negate"]);
   }
 
-  /** Texts of the arguments of a call. */
-  #arguments(call: Node, scope: Environment): string[] {
-    const nodes = (call["args"] as Node[] | undefined) ?? [];
-    return nodes.filter((node) => node.type !== "KeywordArgumentExpression")
-      .map((node) => toText(this.#value(node, scope)));
+  #arguments(call: Node, scope: Environment): Given {
+    const args: Value[] = [], keywords = new Map<string, Value>();
+    for (const node of (call["args"] as Node[] | undefined) ?? []) {
+      if (node.type === "KeywordArgumentExpression") {
+        keywords.set((node["key"] as Node)["value"] as string, this.#value(node["value"], scope));
+      } else if (node.type === "SpreadExpression") {
+        args.push(...iterate(this.#value(node["argument"], scope)));
+      } else if (node.type === "KeywordSpreadExpression") {
+        const dict = this.#value(node["argument"], scope);
+        if (dict.type !== "ObjectValue") throw new TypeError("what follows ** must be a dict");
+        for (const [name, value] of entriesOf(dict)!) keywords.set(name, value);
+      } else args.push(this.#value(node, scope));
+    }
+    return { args, keywords };
   }
 }
 
 const PRINTS_NOTHING = new Set(["Set", "Macro", "Comment"]);
-const METHODS = new Set(["strip", "lstrip", "rstrip", "title", "capitalize"]);
+/** Their text is theirs until they end, so what leaves a loop inside of them loses it. */
+const OWN_TEXT = new Set(["Set", "FilterStatement"]);
+const KEEPS_SAFE = new Set(["default", "length", "replace", "safe", "string", "tojson"]);
 
 /** `break` or `continue` on its way to the loop. */
 class Jump extends Error {
@@ -291,46 +363,23 @@ function evaluated(value: Value): Node {
   return { type: EVALUATED, value };
 }
 
-function iterate(source: Value): readonly Value[] {
-  const items = itemsOf(source), entries = entriesOf(source);
-  if (items) return items;
-  if (entries) return [...entries.keys()].map(toValue);
-  if (source.type === "StringValue") return [...source.value as string].map(toValue);
-  if (source.type === "UndefinedValue") return [];
-  throw new TypeError(`cannot go through ${kind(source)}`);
-}
-
-function assign(target: Node, item: Value, scope: Environment): void {
-  if (target.type === "Identifier") {
-    return void scope.setVariable(target["value"] as string, item as EngineValue);
+/** A body that is a function in Jinja2: no loop outside can be left from there. */
+function outsideLoops<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof Jump) throw new SyntaxError("break or continue outside of a loop");
+    throw error;
   }
-  const targets = target["value"] as Node[], items = itemsOf(item);
-  if (items?.length !== targets.length) {
-    throw new TypeError(`cannot take ${kind(item)} apart into ${targets.length}`);
-  }
-  targets.forEach((t, i) => assign(t, items[i]!, scope));
 }
 
-function loopValue(items: readonly Value[], i: number): Value {
-  const { length } = items;
-  const loop = toValue({
-    index: i + 1,
-    index0: i,
-    revindex: length - i,
-    revindex0: length - i - 1,
-    first: i === 0,
-    last: i === length - 1,
-    length,
-    cycle: (...values: unknown[]) => values[i % values.length],
-  });
-  const fields = loop.value as Map<string, Value>;
-  fields.set("previtem", items[i - 1] ?? toValue(undefined));
-  fields.set("nextitem", items[i + 1] ?? toValue(undefined));
-  return loop;
-}
-
-function kind({ type }: Value): string {
-  return type.replace("Value", "").toLowerCase();
+/** Whether a part of a template has a name in it. */
+function mentions(part: unknown, isWanted: (name: string) => boolean): boolean {
+  if (typeof part !== "object" || part === null) return false;
+  const { type, value } = part as Node;
+  if (type === "Identifier") return isWanted(value as string);
+  const parts = part instanceof Map ? [...part].flat() : Object.values(part);
+  return parts.some((inner) => mentions(inner, isWanted));
 }
 
 function nameOf(node: Node): string {

@@ -1,7 +1,8 @@
 /** How Python compares and writes the values that templates work with. @module */
 import { Environment } from "@huggingface/jinja";
 import { WholeFloat } from "../../formats/json_exact.ts";
-import { pythonFloat, rawFloat } from "../../formats/python_float.ts";
+import { pythonFloat } from "../../formats/python_float.ts";
+import { quote } from "./python_text.ts";
 
 /** A value of the template engine, by what is asked of it here. */
 export interface Value {
@@ -31,30 +32,48 @@ export function fromJson(plain: unknown): Value {
   return dictOf(Object.entries(plain).map(([key, entry]) => [key, fromJson(entry)]));
 }
 
-/** The same value for the engine's `tojson`: floats are the texts that Python gives them. */
-export function withFloatTexts(value: Value): Value {
-  const items = itemsOf(value), entries = entriesOf(value);
-  if (items) return listOf(items.map(withFloatTexts));
-  if (entries) return dictOf([...entries].map(([key, entry]) => [key, withFloatTexts(entry)]));
-  const isFinite = value.type === "FloatValue" && Number.isFinite(value.value);
-  return isFinite ? floatOf(rawFloat(value.value as number)) : value;
-}
-
-function floatOf(value: unknown): Value {
+/** A `float`. */
+export function floatOf(value: unknown): Value {
   return Object.assign(toValue(0.5), { value });
 }
 
-function listOf(items: readonly Value[]): Value {
+/** An `int`; those that JavaScript cannot hold exactly are refused. */
+export function integerOf(value: number): Value {
+  if (!Number.isSafeInteger(value)) throw new RangeError("integers beyond 2**53 are not supported");
+  return toValue(value === 0 ? 0 : value);
+}
+
+/** A `list`. */
+export function listOf(items: readonly Value[]): Value {
   return Object.assign(toValue([]), { value: items });
 }
 
-function dictOf(entries: readonly (readonly [string, Value])[]): Value {
+/** A `tuple`. */
+export function tupleOf(items: readonly Value[]): Value {
+  return Object.assign(toValue([]), { value: items, type: "TupleValue" });
+}
+
+/** A generator or a view of a dict: it can be gone through, but has no items by index. */
+export function iterableOf(
+  type: "Generator" | "range" | "dict_keys" | "dict_values" | "dict_items",
+  items: readonly Value[],
+): Value {
+  return Object.assign(toValue([]), { value: items, type });
+}
+
+/** A `dict`. */
+export function dictOf(entries: Iterable<readonly [string, Value]>): Value {
   const dict = toValue({});
   for (const [key, entry] of entries) (dict.value as Map<string, Value>).set(key, entry);
   return dict;
 }
 
-/** Items of a list; undefined for anything else. */
+/** A function that templates can call. */
+export function functionOf(call: (args: Value[]) => Value): Value {
+  return Object.assign(toValue(() => null), { value: call });
+}
+
+/** Items of a list and of all that is like one; undefined for anything else. */
 export function itemsOf({ value }: Value): readonly Value[] | undefined {
   return Array.isArray(value) ? value : undefined;
 }
@@ -64,98 +83,129 @@ export function entriesOf({ value }: Value): ReadonlyMap<string, Value> | undefi
   return value instanceof Map ? value : undefined;
 }
 
+/** Whether a value is a list or a tuple. */
+export function isSequence({ type }: Value): boolean {
+  return type === "ArrayValue" || type === "TupleValue";
+}
+
+/** A number, a `bool` too; undefined for anything else. */
+export function numberOf({ type, value }: Value): number | undefined {
+  return /^(Integer|Float|Boolean)Value$/.test(type) ? Number(value) : undefined;
+}
+
+/** What `for` goes through. A generator is gone through once: then it is refused. */
+export function iterate(source: Value): readonly Value[] {
+  if (source.type === "Generator") {
+    if (spent.has(source)) {
+      throw new TypeError("a generator is used twice: make a list of it by |list");
+    }
+    spent.add(source);
+  }
+  const items = itemsOf(source);
+  if (items) return items;
+  if (source.type === "ObjectValue") return [...entriesOf(source)!.keys()].map(toValue);
+  if (source.type === "StringValue") return [...source.value as string].map(toValue);
+  if (source.type === "UndefinedValue") return [];
+  throw new TypeError(`cannot go through ${kind(source)}`);
+}
+
+const spent = new WeakSet<Value>();
+
 /** `a == b` of Python: strings are not numbers, and lists and dictionaries are equal by content. */
 export function equals(a: Value, b: Value): boolean {
+  const x = numberOf(a), y = numberOf(b);
+  if (x !== undefined && y !== undefined) return x === y;
+  if (a.type !== b.type) return false;
   const left = itemsOf(a), right = itemsOf(b);
   if (left && right) {
+    if (!isSequence(a) && a !== b) {
+      throw new TypeError(`a comparison of ${kind(a)} is not supported`);
+    }
     return left.length === right.length && left.every((item, i) => equals(item, right[i]!));
   }
   const from = entriesOf(a), to = entriesOf(b);
-  if (from && to) {
+  if (from && to && a.type === "ObjectValue") {
     return from.size === to.size &&
       [...from].every(([key, item]) => to.has(key) && equals(item, to.get(key)!));
   }
-  const number = ({ value }: Value) => typeof value === "boolean" ? Number(value) : value;
-  return number(a) === number(b);
+  return a.value === b.value;
+}
+
+/** Negative, 0 or positive, as a is less than, equal to or greater than b in Python. */
+export function order(a: Value, b: Value): number {
+  const x = numberOf(a), y = numberOf(b);
+  if (x !== undefined && y !== undefined && !Number.isNaN(x - y)) return x < y ? -1 : x > y ? 1 : 0;
+  if (a.type === "StringValue" && b.type === "StringValue") {
+    const [s, t] = [[...a.value as string], [...b.value as string]];
+    const at = s.findIndex((c, i) => c !== t[i]);
+    if (at < 0 || at >= t.length) return s.length - t.length;
+    return s[at]!.codePointAt(0)! - t[at]!.codePointAt(0)!;
+  }
+  const left = itemsOf(a), right = itemsOf(b);
+  if (!left || !right || a.type !== b.type || !isSequence(a)) {
+    throw new TypeError(`there is no order of ${kind(a)} and ${kind(b)}`);
+  }
+  const at = left.findIndex((item, i) => i >= right.length || !equals(item, right[i]!));
+  if (at < 0 || at >= right.length) return left.length - right.length;
+  return order(left[at]!, right[at]!);
+}
+
+const marked = new WeakSet<Value>();
+
+/** The same text, marked as `safe` marks it: what is added to it would be escaped. */
+export function markSafe(value: Value): Value {
+  const text = toValue(toText(value));
+  marked.add(text);
+  return text;
+}
+
+/** Whether a text is marked as safe. */
+export function isSafe(value: Value): boolean {
+  return marked.has(value);
 }
 
 /** `str(value)`. */
 export function toText(value: Value): string {
+  if (value.type === "UndefinedValue") return "";
   return value.type === "StringValue" ? value.value as string : toRepr(value);
 }
 
 /** `repr(value)`. */
-function toRepr(value: Value): string {
+export function toRepr(value: Value): string {
   const items = itemsOf(value), entries = entriesOf(value);
-  if (items) {
+  if (items && value.type !== "Generator" && value.type !== "range") {
     const all = items.map(toRepr).join(", ");
-    if (value.type !== "TupleValue") return `[${all}]`;
+    if (value.type === "ArrayValue") return `[${all}]`;
+    if (value.type !== "TupleValue") return `${value.type}([${all}])`;
     return items.length === 1 ? `(${all},)` : `(${all})`;
   }
-  if (entries) {
-    return `{${[...entries].map(([k, v]) => `${quote(k)}: ${toRepr(v)}`).join(", ")}}`;
-  }
   switch (value.type) {
+    case "ObjectValue":
+      return `{${[...entries!].map(([k, v]) => `${quote(k)}: ${toRepr(v)}`).join(", ")}}`;
+    case "NamespaceValue":
+      return `<Namespace ${toRepr(dictOf(entries!))}>`;
     case "NullValue":
       return "None";
     case "UndefinedValue":
-      return "";
+      return "Undefined";
     case "BooleanValue":
       return value.value ? "True" : "False";
     case "StringValue":
-      return quote(value.value as string);
+      return isSafe(value)
+        ? `Markup(${quote(value.value as string)})`
+        : quote(value.value as string);
     case "IntegerValue":
-      return value.toString();
+      return integerOf(value.value as number).toString();
     case "FloatValue": {
       const number = value.value as number;
-      return Number.isFinite(number) ? pythonFloat(number) : value.toString();
+      if (Number.isFinite(number)) return pythonFloat(number);
+      return Number.isNaN(number) ? "nan" : number > 0 ? "inf" : "-inf";
     }
   }
-  throw new TypeError(`Cannot write a ${value.type} as text`);
+  throw new TypeError(`cannot write ${kind(value)} as text`);
 }
 
-function quote(text: string): string {
-  const mark = text.includes("'") && !text.includes('"') ? '"' : "'";
-  const escaped = text.replace(/[\\\n\r\t'\p{Cc}]/gu, (c) => {
-    if (c === "'") return mark === "'" ? "\\'" : c;
-    const short = { "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t" }[c];
-    return short ?? `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`;
-  });
-  return mark + escaped + mark;
-}
-
-const SPACE =
-  "\\t-\\r\\x1c-\\x1f \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
-
-/**
- * `str.strip`, `lstrip` or `rstrip`.
- *
- * @param characters What is taken away; default: white space, as Python has it
- */
-export function strip(
-  text: string,
-  side: "strip" | "lstrip" | "rstrip",
-  characters?: string,
-): string {
-  const set = characters === undefined
-    ? SPACE
-    : [...characters].map((c) => `\\u{${c.codePointAt(0)!.toString(16)}}`).join("");
-  if (set === "") return text;
-  if (side !== "rstrip") text = text.replace(new RegExp(`^[${set}]+`, "u"), "");
-  if (side === "lstrip") return text;
-  const tail = new RegExp(`^[${set}]$`, "u"), all = [...text];
-  let end = all.length;
-  while (end > 0 && tail.test(all[end - 1]!)) end--;
-  return all.slice(0, end).join("");
-}
-
-/** `str.title`: letters after anything that is no letter are capitals, the others small. */
-export function title(text: string): string {
-  return text.replace(/\p{L}+/gu, capitalize);
-}
-
-/** `str.capitalize`. */
-export function capitalize(text: string): string {
-  const [first = "", ...rest] = text;
-  return first.toUpperCase() + rest.join("").toLowerCase();
+/** A value's kind, for messages. */
+export function kind({ type }: Value): string {
+  return `a value of type ${type.replace("Value", "").toLowerCase()}`;
 }

@@ -3,7 +3,8 @@
 /**
  * Writes a date in local time.
  *
- * @param format Such as `%d %b %Y`; what is not known stays as it is
+ * @param format Such as `%d %b %Y`
+ * @throws {RangeError} If a directive is not known here
  */
 export function strftime(date: Date, format: string): string {
   const pad = (n: number, width = 2, fill = "0") => String(n).padStart(width, fill);
@@ -28,9 +29,9 @@ export function strftime(date: Date, format: string): string {
     T: () => strftime(date, "%H:%M:%S"),
     "%": () => "%",
   };
-  return format.replace(/%(-?)([a-zA-Z%])/g, (whole, bare: string, name: string) => {
+  return format.replace(/%(-?)([^-]|$)/gu, (whole, bare: string, name: string) => {
     const text = of[name]?.();
-    if (text === undefined) return whole;
+    if (text === undefined) throw new RangeError(`${whole} in a date is not supported`);
     return bare ? text.replace(/^[0 ]+(?=.)/, "") : text;
   });
 }

@@ -1,0 +1,53 @@
+/** Filters that ask others for each item: `map`, `select` and their like. @module */
+import type { Given } from "./arguments.ts";
+import { getter, isTrue } from "./filters.ts";
+import { iterableOf, iterate, toText, type Value } from "./python_values.ts";
+import { passes } from "./value_tests.ts";
+
+/**
+ * `map`: a filter, or an attribute, of each item.
+ *
+ * @param apply Applies a filter by its name
+ */
+export function mapItems(
+  list: Value,
+  { args, keywords }: Given,
+  apply: (name: string, item: Value, given: Given) => Value,
+): Value {
+  const [name, ...others] = args;
+  const attribute = keywords.get("attribute"), fallback = keywords.get("default");
+  if (name !== undefined) {
+    const given = { args: others, keywords };
+    return iterableOf("Generator", iterate(list).map((item) => apply(toText(name), item, given)));
+  }
+  if (attribute === undefined || [...keywords.keys()].some((name) => !KEYWORDS.has(name))) {
+    throw new TypeError("map needs a filter or attribute=");
+  }
+  const get = getter(attribute);
+  if (fallback !== undefined && toText(attribute).includes(".")) {
+    throw new SyntaxError("map with a default and an attribute of an attribute is not supported");
+  }
+  const mapped = iterate(list).map((item) => {
+    const value = get(item);
+    return value.type === "UndefinedValue" && fallback !== undefined ? fallback : value;
+  });
+  return iterableOf("Generator", mapped);
+}
+
+const KEYWORDS = new Set(["attribute", "default"]);
+
+/** `select`, `reject`, `selectattr` and `rejectattr`: the items, or those whose attribute, pass a test. */
+export function selectItems(name: string, list: Value, { args, keywords }: Given): Value {
+  const byAttribute = name.endsWith("attr"), keeps = name.startsWith("select");
+  const [attribute, ...test] = byAttribute ? args : [undefined, ...args];
+  if (keywords.size > 0 || byAttribute && attribute === undefined || test.length > 2) {
+    throw new TypeError(`${name} does not take these arguments`);
+  }
+  const get = getter(attribute), [testName, other] = test;
+  const chosen = iterate(list).filter((item) => {
+    const value = get(item);
+    const isKept = testName === undefined ? isTrue(value) : passes(toText(testName), value, other);
+    return isKept === keeps;
+  });
+  return iterableOf("Generator", chosen);
+}

@@ -1,0 +1,72 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { fromFileUrl, join } from "@std/path";
+import { gunzipSync } from "node:zlib";
+import { parseExact, plainWithFloats } from "../../src/formats/json_exact.ts";
+import { compileTemplate } from "../../src/tokenizer/chat/python_interpreter.ts";
+import { fromJson } from "../../src/tokenizer/chat/python_values.ts";
+
+const FIXTURES = fromFileUrl(new URL("../fixtures/chat/jinja2", import.meta.url));
+const read = (file: string) => Deno.readFileSync(join(FIXTURES, file));
+const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+const VARIABLES = plainWithFloats(parseExact(decode(read("variables.json")))) as object;
+
+function render(template: string): string {
+  const variables = Object.entries(VARIABLES).map(([name, value]) =>
+    [name, fromJson(value)] as const
+  );
+  return compileTemplate(template)(variables);
+}
+
+/** Broken templates whose broken part is not reached: their text is what stands around it. */
+const NOT_SEEN = [
+  "{% for x in l %}{% macro q() %}{% break %}{% endmacro %}{% endfor %}",
+  "{% for x in l %}{% generation %}{% break %}{% endgeneration %}{% endfor %}",
+  "{% for x in l if fa else ls %}{{ x }}{% endfor %}",
+];
+
+/** Every template gives the text that Python gives, or is refused. */
+function compareWithPython(lines: string): void {
+  for (const line of lines.trim().split("\n")) {
+    const [template, text, refused] = JSON.parse(line) as [string, string | null, "refused"?];
+    if (NOT_SEEN.includes(template)) continue;
+    if (text === null || refused) assertThrows(() => render(template), Error, undefined, template);
+    else assertEquals(render(template), text, template);
+  }
+}
+
+Deno.test("templates written by hand give what Jinja2 gives, or are refused", () => {
+  compareWithPython(decode(read("templates.jsonl")));
+});
+
+Deno.test("expressions made from tables give what Jinja2 gives, or are refused", () => {
+  compareWithPython(decode(gunzipSync(read("expressions.jsonl.gz"))));
+});
+
+Deno.test("what Jinja2 has and llmpipe has not is refused by its name", () => {
+  const refused: [template: string, named: string][] = [
+    ["{% with a = 1 %}{% endwith %}", "with"],
+    ["{% block a %}x{% endblock %}", "block"],
+    ["{% include 'x' %}", "include"],
+    ["{{ 1 < i < 3 }}", "a chain of comparisons"],
+    ["{{ 1e3 }}", 'the number in "1e3"'],
+    ["{{ 1_000 }}", 'the number in "1_000"'],
+    ["{{ joiner() }}", "the function joiner"],
+    ["{{ cycler(1) }}", "the function cycler"],
+    ["{{ lipsum() }}", "the function lipsum"],
+    ["{{ m|groupby('role') }}", "the filter groupby is not supported"],
+    ["{{ s|wordwrap }}", "the filter wordwrap is not supported"],
+    ["{{ s|nosuch }}", "the filter nosuch is not known"],
+    ["{{ s is callable }}", "the test callable"],
+    ["{{ s.swapcase() }}", "the method swapcase of str"],
+    ["{{ s.upper }}", "the attribute upper"],
+    ["{{ d.items }}", "the attribute items"],
+    ["{{ l.append(1) }}", "the method append"],
+    ["{{ (s|safe) + s }}", "marked as safe"],
+    ["{{ l|map('upper') }}", "generator"],
+    ["{{ '%e' % f }}", "the format %e"],
+    ["{{ 9007199254740991 + 1 }}", "integers beyond 2**53"],
+  ];
+  for (const [template, named] of refused) {
+    assertStringIncludes(assertThrows(() => render(template), Error).message, named, template);
+  }
+});
