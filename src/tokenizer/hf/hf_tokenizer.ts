@@ -37,6 +37,7 @@ export class HfTokenizer implements Tokenizer {
   readonly #specialTexts: ReadonlySet<string>;
   readonly #rawTokens: TokenFinder | undefined;
   readonly #normalizedTokens: TokenFinder | undefined;
+  #mayHoldNormalized = false; // the text being encoded
   readonly #units = new UnitBuffer(); // of the text as it is
   readonly #normalized = new UnitBuffer();
   readonly #piece = new UnitBuffer();
@@ -61,7 +62,7 @@ export class HfTokenizer implements Tokenizer {
     const { model, vocab, readsMeta } = makeModel(file.child("model"), parsed, byteLevel);
     this.#model = model;
     this.#vocab = vocab;
-    const normalizer = file.maybeChild("normalizer");
+    const normalizer = maybeNormalizer(file);
     this.#normalizer = normalizer && makeNormalizer(normalizer);
     this.#normalizeHead = normalizer ? makeNormalizer(normalizer, "head") : (text) => text;
     this.#decoder = makeDecoder(file.maybeChild("decoder"));
@@ -104,6 +105,8 @@ export class HfTokenizer implements Tokenizer {
     const out = this.#out;
     out.length = 0;
     if (special) this.#template.before.forEach((id) => out.push(id));
+    this.#mayHoldNormalized = this.#normalizer !== undefined ||
+      this.#normalizedTokens?.mayBeIn(text) === true;
     const count = this.#units.load(text, 0, text.length), units = this.#units.data;
     if (!this.#rawTokens?.mayBeIn(text)) this.#encodePart(text, units, 0, count);
     else {
@@ -149,8 +152,9 @@ export class HfTokenizer implements Tokenizer {
 
   /** @param lead How many of the first units stand for the first character of the whole input */
   #encodeNormalized(units: Uint16Array, begin: number, end: number, lead: number): void {
-    if (this.#normalizedTokens === undefined) return this.#encodePlain(units, begin, end, lead);
-    this.#normalizedTokens.split(units, begin, end, (from, to, id) => {
+    const tokens = this.#mayHoldNormalized ? this.#normalizedTokens : undefined;
+    if (tokens === undefined) return this.#encodePlain(units, begin, end, lead);
+    tokens.split(units, begin, end, (from, to, id) => {
       if (id >= 0) this.#out.push(id);
       else this.#encodePlain(units, from, to, Math.max(0, lead - (from - begin)));
     });
@@ -203,6 +207,14 @@ export class HfTokenizer implements Tokenizer {
       (!startsMeta && (meta === "always" || (meta === "first" && first)));
     this.#model.encode(units, begin, end, this.#out, prefix ? PREFIXED : UNPREFIXED);
   }
+}
+
+/** The normalizer, unless it does nothing. */
+function maybeNormalizer(file: Component): Component | undefined {
+  const normalizer = file.maybeChild("normalizer");
+  const isEmpty = normalizer?.type === "Sequence" &&
+    normalizer.children("normalizers").length === 0;
+  return isEmpty ? undefined : normalizer;
 }
 
 /** When U+2581 is put in front of a part of the text; "unconditional": even if one is there. */
