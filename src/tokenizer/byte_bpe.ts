@@ -1,8 +1,9 @@
 /** BPE over the UTF-8 bytes of a piece of text (GPT-2, BLOOM, Llama 3, Qwen). @module */
 import { CHARACTER_OF_BYTE } from "./byte_alphabet.ts";
+import type { BytePairs } from "./byte_pairs.ts";
 import type { IdBuffer } from "./id_buffer.ts";
 import type { MergeTable } from "./merge_table.ts";
-import { Merger, NO_MERGE } from "./merger.ts";
+import { Merger } from "./merger.ts";
 import type { PieceList } from "./splitter.ts";
 import type { TokenTable } from "./token_table.ts";
 import { writeUtf8 } from "./units.ts";
@@ -15,6 +16,8 @@ const UNIT_OF_BYTE = Uint16Array.from(CHARACTER_OF_BYTE, (c) => c.charCodeAt(0))
 export interface ByteBpeParts {
   /** Merges. */
   merges: MergeTable;
+  /** What they say of two bytes. */
+  pairs: BytePairs;
   /** [256] id of each byte, -1 if it has none. */
   idOfByte: Int32Array;
   /** For a byte without id; undefined drops it. */
@@ -31,7 +34,6 @@ export class ByteBpe {
   readonly #merger: Merger;
   readonly #cache = new WordCache();
   readonly #knowsAllBytes: boolean;
-  readonly #mergeOfBytes: Int32Array; // [256, 256, 2] rank and merged id of two bytes
   readonly #hashes = new Int32Array(BATCH);
   #bytes = new Uint8Array(1 << 10);
 
@@ -40,7 +42,6 @@ export class ByteBpe {
     this.#parts = parts;
     this.#merger = new Merger(parts.merges);
     this.#knowsAllBytes = parts.idOfByte.every((id) => id >= 0);
-    this.#mergeOfBytes = this.#knowsAllBytes ? mergesOfBytes(parts) : new Int32Array(0);
   }
 
   /** Appends the ids of the piece `units[begin, end)`. */
@@ -77,7 +78,7 @@ export class ByteBpe {
 
   #encodeUnseen(units: Uint16Array, begin: number, end: number, out: IdBuffer): void {
     const { wholeTokens, fuseUnk, unkId } = this.#parts, from = out.length;
-    const room = (end - begin) * 3 + 1; // the byte after the last one is read, not used
+    const room = (end - begin) * 3 + 2; // two bytes after the last one are read, not used
     if (room > this.#bytes.length) this.#bytes = new Uint8Array(room);
     const count = writeUtf8(units, begin, end, this.#bytes);
     const whole = wholeTokens?.findBytes(this.#bytes, count, UNIT_OF_BYTE) ?? -1;
@@ -89,17 +90,8 @@ export class ByteBpe {
   }
 
   #mergeBytes(count: number): number {
-    const { idOfByte } = this.#parts, { symbols, ranks, merged } = this.#merger;
-    const bytes = this.#bytes, table = this.#mergeOfBytes;
-    let byte = bytes[0]!;
-    for (let i = 0; i < count; i++) {
-      const next = bytes[i + 1]!, place = (byte << 8 | next) << 1;
-      symbols[i] = idOfByte[byte]!;
-      ranks[i] = table[place]!;
-      merged[i] = table[place + 1]!;
-      byte = next;
-    }
-    return this.#merger.mergeFound(count);
+    const { idOfByte, pairs } = this.#parts, { symbols } = this.#merger;
+    return this.#merger.merge(pairs.write(this.#bytes, count, idOfByte, symbols));
   }
 
   /** The same where bytes may be unknown. */
@@ -118,16 +110,4 @@ export class ByteBpe {
   clearCache(): void {
     this.#cache.clear();
   }
-}
-
-function mergesOfBytes({ merges, idOfByte }: ByteBpeParts): Int32Array {
-  const table = new Int32Array(2 * 256 * 256);
-  for (let left = 0; left < 256; left++) {
-    for (let right = 0; right < 256; right++) {
-      const place = merges.find(idOfByte[left]!, idOfByte[right]!), at = (left << 8 | right) << 1;
-      table[at] = place < 0 ? NO_MERGE : merges.rank(place);
-      table[at + 1] = place < 0 ? -1 : merges.merged(place);
-    }
-  }
-  return table;
 }

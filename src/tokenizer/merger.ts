@@ -6,7 +6,7 @@
  */
 import { hashPair, type MergeTable } from "./merge_table.ts";
 
-const SCAN_LIMIT = 48; // symbols; above, the heap is faster
+const SCAN_LIMIT = 100; // symbols; above, the heap is faster
 const POSITIONS = 2 ** 31; // a heap key is rank * POSITIONS + position: exact below 2^53
 
 const RECENT = 1 << 13;
@@ -48,11 +48,6 @@ export class Merger {
   /** Merges `symbols[0, n)` until nothing can be merged. @returns How many are left */
   merge(n: number): number {
     for (let i = 0; i + 1 < n; i++) this.#find(i, i + 1);
-    return this.mergeFound(n);
-  }
-
-  /** The same, with `ranks[0, n - 1)` and `merged[0, n - 1)` written as well. */
-  mergeFound(n: number): number {
     return n <= SCAN_LIMIT ? this.#scan(n) : this.#byHeap(n);
   }
 

@@ -1,4 +1,7 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { CHARACTER_OF_BYTE } from "../../src/tokenizer/byte_alphabet.ts";
+import { ByteBpe } from "../../src/tokenizer/byte_bpe.ts";
+import { BytePairs } from "../../src/tokenizer/byte_pairs.ts";
 import { CharBpe } from "../../src/tokenizer/char_bpe.ts";
 import { CutTable } from "../../src/tokenizer/cut_table.ts";
 import { IdBuffer } from "../../src/tokenizer/id_buffer.ts";
@@ -67,6 +70,71 @@ Deno.test("CharBpe cuts, caches and merges as the definition of BPE does on the 
       assertEquals([...out.take()], mergeByDefinition(ids, ranks), text);
     }
   }
+});
+
+/**
+ * Random merges of a byte-level model over few letters. Their order is random too: a merge may come
+ * before the one that makes its part. Several may make one token, and some are listed twice.
+ */
+function randomByteMerges(next: (n: number) => number, letters: string, count: number) {
+  const tokens = [...CHARACTER_OF_BYTE], idOf = new Map(tokens.map((t, id) => [t, id]));
+  const made = [...letters];
+  const list = Array.from({ length: count }, () => {
+    const [left, right] = [made[next(made.length)]!, made[next(made.length)]!];
+    if (!idOf.has(left + right)) {
+      made.push(left + right);
+      idOf.set(left + right, tokens.push(left + right) - 1);
+    }
+    return [left, right] as const;
+  });
+  if (next(2) === 0) list.sort(() => next(3) - 1);
+  const merges = new MergeTable(count), pairs = new BytePairs();
+  const ranks = new Map<string, { rank: number; id: number }>();
+  list.forEach(([left, right], rank) => {
+    const [a, b, id] = [left, right, left + right].map((token) => idOf.get(token)!);
+    const span = (text: string) => ({ text, begin: 0, end: text.length });
+    merges.add(a!, b!, rank, id!);
+    pairs.add(span(left), span(right), rank, id!);
+    ranks.set(`${a} ${b}`, { rank, id: id! });
+  });
+  return { merges, pairs, ranks, idOf };
+}
+
+/** All texts of up to `length` letters. */
+function* allTexts(letters: string, length: number): Generator<string> {
+  yield "";
+  if (length === 0) return;
+  for (const text of allTexts(letters, length - 1)) for (const c of letters) yield c + text;
+}
+
+Deno.test("ByteBpe begins with pairs of bytes, and merges as the definition of BPE does", () => {
+  const next = random(7), out = new IdBuffer();
+  let certain = 0;
+  for (let round = 0; round < 80; round++) {
+    const letters = ["ab", "abc", "abcd"][next(3)]!;
+    const { merges, pairs, ranks, idOf } = randomByteMerges(next, letters, 1 + next(24));
+    const idOfByte = Int32Array.from(CHARACTER_OF_BYTE, (c) => idOf.get(c)!);
+    const bpe = new ByteBpe({
+      merges,
+      pairs,
+      idOfByte,
+      unkId: undefined,
+      fuseUnk: false,
+      wholeTokens: undefined,
+    });
+    const longer = Array.from(
+      { length: 20 },
+      () => Array.from({ length: next(200) }, () => letters[next(letters.length)]!).join(""),
+    );
+    for (const text of [...allTexts(letters, letters.length === 2 ? 7 : 4), ...longer]) {
+      const ids = [...text].map((c) => idOf.get(c)!);
+      const bytes = new TextEncoder().encode(text + "??"), symbols = new Int32Array(text.length);
+      certain += text.length - pairs.write(bytes, text.length, idOfByte, symbols);
+      bpe.encode(unitsOf(text), 0, text.length, out);
+      assertEquals([...out.take()], mergeByDefinition(ids, ranks), `${text} ${[...ranks]}`);
+    }
+  }
+  assert(certain > 3000);
 });
 
 Deno.test("Merger gives the same for short and long words", () => {
