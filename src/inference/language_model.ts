@@ -92,14 +92,13 @@ export class LanguageModel {
       this.#runBlocks(ids.subarray(at, at + PREFILL_CHUNK));
     }
     const { h, run, tape } = this.#runBlocks(ids.subarray(at));
-    const [S, D] = h.shape;
-    const { x, w } = this.#forward.head(run(this.#caches.length + 1), h.view((S - 1) * D, [1, D]));
+    const { x, w } = this.#forward.head(run(this.#caches.length + 1), h);
     const logits = tape.empty([1, this.#model.vocabSize], "f32");
     matmul(tape, x, w.weight, logits, { transposeB: true });
     return logits;
   }
 
-  /** Everything but the head, for tokens that run at once. Returns their hidden states [S, D]. */
+  /** Everything but the head, for tokens that run at once. Returns the last hidden states [1, D]. */
   #runBlocks(ids: Int32Array): { h: Tensor; run: (layer: number) => LayerRun; tape: Tape } {
     const S = ids.length;
     this.#arena.reset();
@@ -128,6 +127,8 @@ export class LanguageModel {
       batch,
       weights: new LayerWeights(this.#store, layer),
       cache: this.#caches[layer - 1],
+      // of the last block only the logits of the last token are made
+      returns: layer === this.#caches.length ? "last row" : undefined,
     });
     let h = this.#forward.embed(run(0));
     for (const [i, cache] of this.#caches.entries()) {

@@ -11,15 +11,26 @@ export const MAX_HEAD_WIDTH = 256;
  *
  * @param qkv [B*S, (H + 2G) K]
  * @param shape All but the number of sequences, which is the batch's
- * @returns [B*S, H K]
+ * @returns [B*S, H K], or [1, H K] for a run that returns its last row
  */
 export function attend(
-  { tape, batch, cache }: LayerRun,
+  { tape, batch, cache, returns }: LayerRun,
   qkv: Tensor,
   shape: Omit<AttentionShape, "B">,
 ): Tensor {
   const whole = { B: batch.B, ...shape };
   return cache
-    ? cachedAttention(tape, qkv, batch.span, whole, cache)
+    ? cachedAttention(tape, qkv, batch.span, whole, cache, returns ? 1 : batch.S)
     : attention(tape, qkv, batch.span, whole);
+}
+
+/**
+ * What of a block's input its attention is added to: the rows that the run returns.
+ *
+ * @param x [B*S, D]
+ * @returns x, or its last row [1, D]
+ */
+export function residualOf({ returns }: LayerRun, x: Tensor): Tensor {
+  const [N, D] = x.shape;
+  return returns ? x.view((N - 1) * D, [1, D]) : x;
 }

@@ -8,7 +8,7 @@ import { makeRopeTable, rope, type RopeTable } from "../tensor/ops/rope.ts";
 import type { ParameterSpec } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { uploadSlopes } from "./alibi.ts";
-import { attend, MAX_HEAD_WIDTH } from "./attend.ts";
+import { attend, MAX_HEAD_WIDTH, residualOf } from "./attend.ts";
 import {
   type ModelConfig,
   readChoice,
@@ -139,7 +139,7 @@ function forward(
       const o = attend(run, qkv, shape);
       const branch = linear(tape, o, weights.get("self_attn.o_proj.weight"));
       const scale = weights.get("post_attention_layernorm.weight");
-      const [a, m] = addRmsNorm(tape, h, branch, scale, eps);
+      const [a, m] = addRmsNorm(tape, residualOf(run, h), branch, scale, eps);
       return add(tape, a, mlp.forward(run, m));
     },
 

@@ -10,7 +10,7 @@ import { splitHeads } from "../tensor/ops/split_heads.ts";
 import type { ParameterSpec } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { uploadSlopes } from "./alibi.ts";
-import { attend, MAX_HEAD_WIDTH } from "./attend.ts";
+import { attend, MAX_HEAD_WIDTH, residualOf } from "./attend.ts";
 import {
   type ModelConfig,
   readBoolean,
@@ -122,7 +122,7 @@ function forward(
       const qkv = splitHeads(tape, dense(run, "self_attention.query_key_value", x), { H, K });
       const o = attend(run, qkv, shape);
       const branch = output(run, "self_attention.dense", o);
-      const residual = normalizedResidual ? x : h;
+      const residual = residualOf(run, normalizedResidual ? x : h);
       const [a, m] = addNorm(run, "post_attention_layernorm", residual, branch);
       const hidden = gelu(tape, dense(run, "mlp.dense_h_to_4h", m));
       return add(tape, normalizedResidual ? m : a, output(run, "mlp.dense_4h_to_h", hidden));

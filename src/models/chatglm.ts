@@ -8,7 +8,7 @@ import { linear } from "../tensor/ops/linear.ts";
 import { addRmsNorm, rmsNorm } from "../tensor/ops/norm.ts";
 import { makeRopeTable, rope } from "../tensor/ops/rope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { attend, MAX_HEAD_WIDTH } from "./attend.ts";
+import { attend, MAX_HEAD_WIDTH, residualOf } from "./attend.ts";
 import {
   type ModelConfig,
   readBoolean,
@@ -132,7 +132,7 @@ function forward(
       const o = attend(run, qkv, shape);
       const branch = output("self_attention.dense", o);
       const scale = weights.get("post_attention_layernorm.weight");
-      const [a, m] = addRmsNorm(tape, h, branch, scale, eps);
+      const [a, m] = addRmsNorm(tape, residualOf(run, h), branch, scale, eps);
       const gates = linear(tape, m, weights.get("mlp.dense_h_to_4h.weight"));
       return add(tape, a, output("mlp.dense_4h_to_h", swiglu(tape, gates)));
     },

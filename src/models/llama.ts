@@ -5,7 +5,7 @@ import { embedding } from "../tensor/ops/embedding.ts";
 import { addRmsNorm, rmsNorm } from "../tensor/ops/norm.ts";
 import { makeRopeTable, rope } from "../tensor/ops/rope.ts";
 import type { Initializer, ParameterSpec } from "../tensor/parameter.ts";
-import { attend, MAX_HEAD_WIDTH } from "./attend.ts";
+import { attend, MAX_HEAD_WIDTH, residualOf } from "./attend.ts";
 import {
   type ModelConfig,
   readBoolean,
@@ -171,7 +171,7 @@ function forward(
       );
       const branch = output.forward(run, attend(run, turned, shape));
       const scale = weights.get("post_attention_layernorm.weight");
-      const [a, m] = addRmsNorm(tape, h, branch, scale, eps);
+      const [a, m] = addRmsNorm(tape, residualOf(run, h), branch, scale, eps);
       return add(tape, a, mlp.forward(run, m));
     },
 

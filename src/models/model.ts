@@ -63,6 +63,11 @@ export interface LayerRun {
   batch: DeviceBatch;
   /** Keys and values of earlier positions, when generating. */
   cache?: KeyValueCache | undefined;
+  /**
+   * Which rows a block returns of those of a text that is continued; all when left out. Keys and
+   * values of all are cached in either case.
+   */
+  returns?: "last row" | undefined;
   /** Statistics of the block's router, when its experts are to be used evenly. */
   balance?: RouterBalance | undefined;
   /** In training: what to drop with probability p at a place of the layer; undefined if p is 0. */
@@ -73,7 +78,7 @@ export interface LayerRun {
 export interface Forward {
   /** Tokens to hidden states [N, D]. */
   embed(run: LayerRun): Tensor;
-  /** One transformer block, [N, D] to [N, D]. */
+  /** One transformer block, [N, D] to [N, D], or to [1, D] where the run returns its last row. */
   block(run: LayerRun, h: Tensor): Tensor;
   /** Last hidden states, and the matrix [V, D] that makes logits of them. */
   head(run: LayerRun, h: Tensor): { x: Tensor; w: Parameter };

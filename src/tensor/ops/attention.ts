@@ -146,13 +146,14 @@ export function attention(
 }
 
 /**
- * Attention of new positions over a cache, to which their keys and values are added first.
+ * Attention of new positions over a cache, to which the keys and values of all are added first.
  * There is no backward.
  *
  * @param qkv [B*S, (H + 2G) K] of the S new positions, as shape.layout says
  * @param span [B*S], in positions of the cache
- * @returns [B*S, H K], dtype of qkv
- * @throws {RangeError} If the cache is full
+ * @param queries The last so many of the S positions are answered: S, or fewer if B is 1
+ * @returns [B*queries, H K], dtype of qkv
+ * @throws {RangeError} If the cache is full, or queries are none of those
  */
 export function cachedAttention(
   tape: Tape,
@@ -160,6 +161,7 @@ export function cachedAttention(
   span: AttentionSpan,
   shape: AttentionShape,
   cache: KeyValueCache,
+  queries: number,
 ): Tensor {
   const { B, H, G, K } = shape;
   const [N] = qkv.shape;
@@ -170,6 +172,9 @@ export function cachedAttention(
       `Cannot attend as the cache holds ${cache.capacity} positions: ` +
         `${cache.length + S} are needed`,
     );
+  }
+  if (queries !== S && (B > 1 || queries > S || queries < 1)) {
+    throw new RangeError(`Cannot answer ${queries} of ${S} positions of ${B} sequences`);
   }
   const row = 2 * G * K;
   const bytes = (elements: number) => elements * (qkv.bytes / qkv.size);
@@ -185,18 +190,19 @@ export function cachedAttention(
       );
     }
   }
-  const o = tape.empty([N, H * K], qkv.dtype);
+  const first = S - queries;
+  const o = tape.empty([B * queries, H * K], qkv.dtype);
   tape.kernels.attentionForward(
-    qkv.ptr,
+    qkv.at(first * qStride),
     cache.rows.ptr,
     cache.rows.at(G * K),
-    span.begin.ptr,
-    span.end.ptr,
+    span.begin.at(first),
+    span.end.at(first),
     shape.slopes?.ptr ?? null,
     o.ptr,
     null,
     B,
-    S,
+    queries,
     cache.length + S,
     H,
     G,
