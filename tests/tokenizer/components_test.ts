@@ -26,6 +26,11 @@ Deno.test("normalizers do what the tokenizers library does", () => {
   assertEquals(normalize({ type: "NFC" }, "e\u0301"), "\u00e9");
   assertEquals(normalize({ type: "NFKD" }, "\ufb01"), "fi");
   assertEquals(normalize({ type: "Lowercase" }, "\u0391\u03a3 X"), "\u03b1\u03c3 x");
+  const newest = "\ua7ce\ua7d2\ua7d4\u{16ea0}\u{16eb8}"; // of Unicode 17
+  assertEquals(
+    normalize({ type: "Lowercase" }, newest),
+    "\ua7cf\ua7d3\ua7d5\u{16ebb}\u{16ed3}",
+  );
   assertEquals(normalize({ type: "Strip", strip_left: true, strip_right: false }, " a "), "a ");
   assertEquals(normalize({ type: "StripAccents" }, "e\u0301"), "e");
   assertEquals(normalize({ type: "Prepend", prepend: "_" }, ""), "");
@@ -77,4 +82,8 @@ Deno.test("decoders do what the tokenizers library does", () => {
   const meta = { type: "Metaspace", replacement: "\u2581", prepend_scheme: "always" };
   assertEquals(decode(meta, ["\u2581a", "\u2581b"]), "a b");
   assertEquals(decode({ type: "ByteLevel" }, ["\u0120a", "\u4e2d"]), " a\u4e2d");
+  const twice = { type: "Sequence", decoders: [{ type: "ByteLevel" }, { type: "ByteLevel" }] };
+  // the second one sees one token: in the byte alphabet as a whole, or not
+  assertEquals(decode(twice, ["\u0120a", "\u00c2\u00b5"]), " a\u00b5");
+  assertEquals(decode(twice, ["\u00c3\u0125", "\u00c2\u00ae"]), "\u00ee");
 });

@@ -1,5 +1,5 @@
 /** Corners of tokenizer.json; what is expected comes from tokenizers 0.23.2. @module */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { join } from "@std/path";
 import { loadTokenizer } from "../../src/tokenizer/mod.ts";
 import { copyOf, FIXTURES } from "./fixtures.ts";
@@ -26,3 +26,28 @@ for (const { name, json, encoded, decoded } of corners) {
     }
   });
 }
+
+/** A tokenizer.json of single letters. */
+function letters(more: Record<string, unknown>): string {
+  const vocab = { a: 0, b: 1, x: 2, "-": 3 };
+  return JSON.stringify({ model: { type: "BPE", vocab, merges: [] }, ...more });
+}
+
+Deno.test("added tokens that are one text when normalized are refused: the library takes any", () => {
+  const added_tokens = ["AB", "ab"].map((content, i) => ({ id: 4 + i, content, normalized: true }));
+  const json = letters({ normalizer: { type: "Lowercase" }, added_tokens });
+  using folder = copyOf("", [], { "tokenizer.json": json });
+  const { message } = assertThrows(() => loadTokenizer(folder.dir), Error);
+  assertStringIncludes(message, 'the added tokens "AB" and "ab" are both "ab" when normalized');
+});
+
+Deno.test("Replace that matches nothing before ByteLevel is refused: the library fails there", () => {
+  const json = letters({
+    normalizer: { type: "Replace", pattern: { Regex: "x*" }, content: "-" },
+    pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, use_regex: true },
+  });
+  using folder = copyOf("", [], { "tokenizer.json": json });
+  const tokenizer = loadTokenizer(folder.dir);
+  assertThrows(() => tokenizer.encode("ab"), TypeError, "normalizer (Replace) matches the empty");
+  assertEquals([...tokenizer.encode("x")], [3]); // as the library
+});

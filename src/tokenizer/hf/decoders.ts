@@ -45,12 +45,14 @@ export function makeDecoder(component: Component | undefined): DecoderStage {
 /** Joins the bytes of all tokens; the text of whole characters is passed on at once. */
 function byteLevel(next: TextSink): TextSink {
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  let token = ""; // whether it is in the byte alphabet is known at its end
   return {
-    text(token) {
+    text: (fragment) => void (token += fragment),
+    endToken() {
       const text = decoder.decode(fromByteAlphabet(token), { stream: true });
+      token = "";
       if (text !== "") next.text(text);
     },
-    endToken() {},
     end() {
       const text = decoder.decode();
       if (text !== "") next.text(text);

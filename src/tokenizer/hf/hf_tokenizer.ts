@@ -63,8 +63,11 @@ export class HfTokenizer implements Tokenizer {
     this.#model = model;
     this.#vocab = vocab;
     const normalizer = maybeNormalizer(file);
-    this.#normalizer = normalizer && makeNormalizer(normalizer);
-    this.#normalizeHead = normalizer ? makeNormalizer(normalizer, "head") : (text) => text;
+    const use = { beforeByteLevel: byteLevel };
+    this.#normalizer = normalizer && makeNormalizer(normalizer, use);
+    this.#normalizeHead = normalizer
+      ? makeNormalizer(normalizer, { ...use, part: "head" })
+      : (text) => text;
     this.#decoder = makeDecoder(file.maybeChild("decoder"));
     const added = addedTokens(file, vocab, special);
     for (const token of added) {
@@ -288,8 +291,19 @@ function largest(ids: Iterable<number>): number {
 
 function finder(tokens: AddedToken[], normalize: Normalizer): TokenFinder | undefined {
   if (tokens.length === 0) return undefined;
-  const byText = tokens.map((token) => [normalize(token.content), token] as const);
-  return new TokenFinder(new Map(byText.toReversed())); // of equal texts the first one counts
+  const byText = new Map<string, AddedToken>();
+  for (const token of tokens) {
+    const text = normalize(token.content), other = byText.get(text);
+    if (other !== undefined) {
+      // the tokenizers library takes another one in each process
+      throw new TypeError(
+        `the added tokens ${JSON.stringify(other.content)} and ${JSON.stringify(token.content)} ` +
+          `are both ${JSON.stringify(text)} when normalized, which is not supported`,
+      );
+    }
+    byText.set(text, token);
+  }
+  return new TokenFinder(byText);
 }
 
 /** The template of the file, unless the configuration of a Llama tokenizer says otherwise. */

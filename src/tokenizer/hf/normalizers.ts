@@ -1,22 +1,29 @@
 /** Normalizers of tokenizer.json: text to text, before it is cut into pieces. @module */
 import { Charsmap } from "../charsmap.ts";
 import type { Component } from "./component.ts";
-import { readPattern, replaceMatches } from "./pattern.ts";
+import { hasEmptyMatch, readPattern, replaceMatches } from "./pattern.ts";
 import { normalizeAsOf9, stripMarks } from "./unicode_9.ts";
 
 /** Rewrites a text. */
 export type Normalizer = (text: string) => string;
 
+/** What a normalizer is for. */
+export interface NormalizerUse {
+  /** "head": for the first character of a text alone, which is not its end. */
+  part?: "whole" | "head";
+  /** Whether a ByteLevel pre-tokenizer follows. */
+  beforeByteLevel?: boolean;
+}
+
 /**
  * Makes a normalizer.
  *
- * @param part "head": for the first character of a text alone, which is not its end
- * @throws {TypeError} If it is not supported
+ * @throws {TypeError} If it is not supported; also from the normalizer, if its pattern matches nothing
  */
-export function makeNormalizer(component: Component, part: "whole" | "head" = "whole"): Normalizer {
+export function makeNormalizer(component: Component, use: NormalizerUse = {}): Normalizer {
   switch (component.type) {
     case "Sequence": {
-      const all = component.children("normalizers").map((step) => makeNormalizer(step, part));
+      const all = component.children("normalizers").map((step) => makeNormalizer(step, use));
       return (text) => all.reduce((t, normalize) => normalize(t), text);
     }
     case "NFC":
@@ -27,10 +34,10 @@ export function makeNormalizer(component: Component, part: "whole" | "head" = "w
       return (text) => normalizeAsOf9(text, form);
     }
     case "Lowercase": // character by character: a final sigma is not looked for
-      return (text) => text.replace(/\P{ASCII}|[A-Z]/gu, (c) => c.toLowerCase());
+      return (text) => text.replace(/\P{ASCII}|[A-Z]/gu, lowercase);
     case "Strip": {
       const left = component.flag("strip_left");
-      const right = component.flag("strip_right") && part === "whole";
+      const right = component.flag("strip_right") && use.part !== "head";
       return (text) => {
         if (left) text = text.replace(/^\p{White_Space}+/u, "");
         return right ? text.replace(/\p{White_Space}+$/u, "") : text;
@@ -44,7 +51,15 @@ export function makeNormalizer(component: Component, part: "whole" | "head" = "w
     }
     case "Replace": {
       const pattern = readPattern(component, "pattern"), content = component.text("content");
-      return (text) => replaceMatches(text, pattern, content);
+      return (text) => {
+        if (use.beforeByteLevel && hasEmptyMatch(text, pattern)) {
+          // the tokenizers library doubles some of them there, or ends by an index out of bounds
+          throw new TypeError(
+            `${component.path} (Replace) matches the empty text before ByteLevel, which is not supported`,
+          );
+        }
+        return replaceMatches(text, pattern, content);
+      };
     }
     case "Precompiled": {
       const charsmap = Charsmap.fromBase64(component.text("precompiled_charsmap"));
@@ -52,4 +67,12 @@ export function makeNormalizer(component: Component, part: "whole" | "head" = "w
     }
   }
   throw component.unsupported();
+}
+
+/** The letters of Unicode 17 too, which the tokenizers library knows and V8 does not. */
+function lowercase(c: string): string {
+  const code = c.codePointAt(0)!;
+  if (code === 0xa7ce || code === 0xa7d2 || code === 0xa7d4) return String.fromCharCode(code + 1);
+  if (code >= 0x16ea0 && code <= 0x16eb8) return String.fromCodePoint(code + 0x1b);
+  return c.toLowerCase();
 }

@@ -29,14 +29,27 @@ export function readMatcher(component: Component, name: string): Matcher {
   return makeMatcher(text, literalRegex(text));
 }
 
-/** Replaces all matches by a text. An empty one right after another match does not count. */
+/** Whether a pattern matches nothing somewhere in a text. */
+export function hasEmptyMatch(text: string, pattern: RegExp): boolean {
+  return matchesOf(text, pattern).some(([match]) => match === "");
+}
+
+/** Replaces all matches by a text. */
 export function replaceMatches(text: string, pattern: RegExp, content: string): string {
-  let out = "", end = 0, isAfterMatch = false;
-  for (const { 0: match, index } of text.matchAll(pattern)) {
-    if (match === "" && index === end && isAfterMatch) continue;
+  let out = "", end = 0;
+  for (const { 0: match, index } of matchesOf(text, pattern)) {
     out += text.slice(end, index) + content;
     end = index + match.length;
-    isAfterMatch = true;
   }
-  return isAfterMatch ? out + text.slice(end) : text;
+  return out + text.slice(end);
+}
+
+/** All matches in order. An empty one right after another match does not count. */
+function* matchesOf(text: string, pattern: RegExp): Generator<RegExpExecArray> {
+  let end = -1;
+  for (const match of text.matchAll(pattern)) {
+    if (match[0] === "" && match.index === end) continue;
+    end = match.index + match[0].length;
+    yield match;
+  }
 }
