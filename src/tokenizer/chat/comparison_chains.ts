@@ -1,4 +1,4 @@
-/** @module */
+/** Comparisons in a row, which the engine reads in another way than Python. @module */
 
 /** A token of the template engine, by what is asked of it here. */
 export interface Token {
