@@ -142,6 +142,28 @@ Deno.test("a cast writes the type that was asked for and says so in config.json"
     assertEquals(config, Deno.readTextFileSync(join(model("llama/hf_bf16"), "config.json")));
   }));
 
+Deno.test("a model file that becomes shorter while it is converted is named, and nothing is left", () =>
+  withDir(async (dir) => {
+    const [from, pp, hf] = [join(dir, "from"), join(dir, "pp"), join(dir, "hf")];
+    copyFiles(model("llama/hf_bf16"), from);
+    await convertToPipeline({ inputPath: from, savePath: pp });
+    const cut = (path: string) => () => Deno.truncateSync(path, 1000);
+    const shard = join(from, "model-00002-of-00002.safetensors");
+    await assertRejects(
+      () => convertToPipeline({ inputPath: from, savePath: hf, onProgress: cut(shard) }),
+      ConfigError,
+      `Cannot read ${shard} as it ends at byte`,
+    );
+    const layer = join(pp, "layer_04-model_states.safetensors");
+    const options = { inputPath: pp, savePath: hf, maxShardBytes: 1e9 };
+    await assertRejects(
+      () => convertToHuggingFace({ ...options, onProgress: cut(layer) }),
+      ConfigError,
+      `Cannot read ${layer} as it ends at byte`,
+    );
+    assertEquals(names(dir), ["from", "pp"]);
+  }));
+
 Deno.test("tokenizer files and unknown extra files travel both ways, weights, state and folders do not", () =>
   withDir(async (dir) => {
     const from = join(dir, "from");
