@@ -35,8 +35,10 @@ export interface SpecialTokens {
   texts: Readonly<Record<string, string>>;
   /** `added_tokens_decoder` in order of ids; what it says of a token counts more than other files. */
   listed: readonly NamedToken[];
-  /** The tokens that are named for what they are for, such as `bos_token`; may hold one twice. */
+  /** The tokens that are named for what they are for, such as `bos_token`: special in any case. */
   named: readonly NamedToken[];
+  /** Special tokens that are only listed: they are added if no other file has them. */
+  extra: readonly NamedToken[];
   /** `add_bos_token`. */
   addBos: boolean | undefined;
   /** `add_eos_token`. */
@@ -61,6 +63,8 @@ export interface ClassTokens {
   pad?: string;
   /** Stands for what is not in the vocabulary. */
   unk?: string;
+  /** Stands for what is to be guessed. */
+  mask?: string;
 }
 
 const GPT2 = { bos: "<|endoftext|>", eos: "<|endoftext|>", unk: "<|endoftext|>" };
@@ -70,7 +74,7 @@ const LLAMA = { bos: "<s>", eos: "</s>", unk: "<unk>" };
 const CLASSES: Record<string, ClassTokens> = {
   bloom: { ...LLAMA, pad: "<pad>" },
   codellama: LLAMA,
-  gemma: { bos: "<bos>", eos: "<eos>", unk: "<unk>", pad: "<pad>" },
+  gemma: { bos: "<bos>", eos: "<eos>", unk: "<unk>", pad: "<pad>", mask: "<mask>" },
   gpt2: GPT2,
   gptneox: GPT2,
   llama: LLAMA,
@@ -78,9 +82,9 @@ const CLASSES: Record<string, ClassTokens> = {
   t5: { eos: "</s>", unk: "<unk>", pad: "<pad>" },
 };
 
-const NAMES = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token"];
-/** Special tokens without a purpose that is known here; the second name is that of newer files. */
-const MORE = ["additional_special_tokens", "extra_special_tokens"];
+const NAMES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map((name) => `${name}_token`);
+/** Special tokens without a purpose that is known here: a list, or an object of names. */
+const MORE = ["additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens"];
 const REBUILDS = /^(Llama|CodeLlama|Gemma|Cohere)Tokenizer(Fast)?$/;
 
 /**
@@ -97,16 +101,11 @@ export function readSpecialTokens(dir: string): SpecialTokens {
   const text = (key: string) => asToken(named[key])?.content;
   const listed = Object.entries(isObject(decoder) ? decoder : {})
     .sort(([a], [b]) => Number(a) - Number(b)).map(([, value]) => asToken(value));
-  const others = [
+  const more = MORE.map((key) => named[key]);
+  const purposes = [
     ...NAMES.map((key) => named[key]),
-    ...MORE.flatMap((key) => {
-      const more = named[key];
-      return Array.isArray(more) ? more : isObject(more) ? Object.values(more) : [];
-    }),
-  ].map((value) => {
-    const token = asToken(value);
-    return token && { ...token, special: true };
-  });
+    ...more.flatMap((value) => isObject(value) ? Object.values(value) : []),
+  ];
   const flag = (key: string) => typeof config[key] === "boolean" ? config[key] : undefined;
   const kind = String(
     config["tokenizer_class"] ?? readObject(join(dir, "config.json"))["model_type"],
@@ -115,7 +114,7 @@ export function readSpecialTokens(dir: string): SpecialTokens {
   const unnamed = Object.entries(found ?? {}).filter(([key]) =>
     !Object.hasOwn(named, `${key}_token`)
   );
-  const texts = [...NAMES, "mask_token"].map((key) => [key, text(key)] as const);
+  const texts = NAMES.map((key) => [key, text(key)] as const);
   return {
     byClass: Object.fromEntries(unnamed),
     texts: Object.fromEntries([
@@ -127,7 +126,8 @@ export function readSpecialTokens(dir: string): SpecialTokens {
     pad: text("pad_token"),
     unk: text("unk_token"),
     listed: listed.filter((token) => token !== undefined),
-    named: others.filter((token) => token !== undefined),
+    named: asSpecial(purposes),
+    extra: asSpecial(more.flatMap((value) => Array.isArray(value) ? value : [])),
     addBos: flag("add_bos_token"),
     addEos: flag("add_eos_token"),
     addPrefixSpace: flag("add_prefix_space"),
@@ -174,6 +174,11 @@ function asToken(value: unknown): NamedToken | undefined {
     normalized: value["normalized"] !== false,
     special: value["special"] === true,
   };
+}
+
+function asSpecial(values: readonly unknown[]): NamedToken[] {
+  return values.map(asToken).filter((token) => token !== undefined)
+    .map((token) => ({ ...token, special: true }));
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

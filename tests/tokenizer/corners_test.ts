@@ -51,3 +51,18 @@ Deno.test("Replace that matches nothing before ByteLevel is refused: the library
   assertThrows(() => tokenizer.encode("ab"), TypeError, "normalizer (Replace) matches the empty");
   assertEquals([...tokenizer.encode("x")], [3]); // as the library
 });
+
+Deno.test("tokens that are named for what they are for are special, whatever tokenizer.json says", () => {
+  const added_tokens = ["[E]", "[M]"].map((content, i) => ({ id: 4 + i, content, special: false }));
+  const skipped = (config: Record<string, unknown>) => {
+    using folder = copyOf("", [], {
+      "tokenizer.json": letters({ added_tokens }),
+      "tokenizer_config.json": JSON.stringify(config),
+    });
+    return loadTokenizer(folder.dir).decode([0, 4, 5, 1], { skipSpecial: true });
+  };
+  assertEquals(skipped({}), "a [E] [M] b");
+  assertEquals(skipped({ eos_token: "[E]", mask_token: "[M]" }), "a b");
+  assertEquals(skipped({ extra_special_tokens: { image_token: "[M]" } }), "a [E] b");
+  assertEquals(skipped({ additional_special_tokens: ["[M]"] }), "a [E] [M] b"); // it is there already
+});

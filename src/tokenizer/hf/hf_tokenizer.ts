@@ -7,7 +7,7 @@ import { StreamDecoder } from "../stream_decoder.ts";
 import type { DecoderStage } from "../text_sink.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "../tokenizer.ts";
 import { isPair, textOfUnits, UnitBuffer } from "../units.ts";
-import type { ClassTokens, NamedToken, SpecialTokens } from "../special_tokens.ts";
+import type { NamedToken, SpecialTokens } from "../special_tokens.ts";
 import { type AddedToken, TokenFinder } from "./added_tokens.ts";
 import { Component } from "./component.ts";
 import { makeDecoder } from "./decoders.ts";
@@ -90,12 +90,12 @@ export class HfTokenizer implements Tokenizer {
     this.#meta = readsMeta && !(this.#normalizedTokens && normalizer)
       ? metaReading(normalizer, file.maybeChild("pre_tokenizer"), preTokenizer?.metaPrefix)
       : undefined;
-    const text = (name: keyof ClassTokens) => {
+    const text = (name: Purpose) => {
       const ofClass = special.byClass[name];
       return special[name] ??
         (ofClass !== undefined && idOfToken(ofClass) !== undefined ? ofClass : undefined);
     };
-    const id = (name: keyof ClassTokens) => idOfToken(text(name) ?? "");
+    const id = (name: Purpose) => idOfToken(text(name) ?? "");
     this.bosId = id("bos");
     this.eosId = id("eos");
     this.padId = id("pad");
@@ -220,6 +220,9 @@ function maybeNormalizer(file: Component): Component | undefined {
   return isEmpty ? undefined : normalizer;
 }
 
+/** What callers ask the id of. */
+type Purpose = "bos" | "eos" | "pad" | "unk";
+
 /** When U+2581 is put in front of a part of the text; "unconditional": even if one is there. */
 type MetaReading = MetaPrefix | "unconditional";
 
@@ -279,7 +282,16 @@ function addedTokens(
     if (there === undefined) add(token);
     else Object.assign(there, token, { special: there.special || token.special });
   }
-  for (const token of special.named) if (!known.has(token.content)) add(token);
+  for (const token of special.named) {
+    const there = known.get(token.content);
+    if (there === undefined) add(token);
+    else there.special = true;
+  }
+  for (const token of special.extra) if (!known.has(token.content)) add(token);
+  for (const content of Object.values(special.byClass)) {
+    const there = known.get(content);
+    if (there !== undefined) there.special = true;
+  }
   return [...known.values()];
 }
 

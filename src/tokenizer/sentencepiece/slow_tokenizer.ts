@@ -79,7 +79,7 @@ export class SlowTokenizer implements Tokenizer {
       this.#added.set(token.content, { id, token });
       this.#addedById.set(id, token);
     };
-    [...special.listed, ...special.named].forEach(add);
+    [...special.listed, ...special.named, ...special.extra].forEach(add);
     for (const content of Object.values(texts)) {
       if (content !== undefined) add({ ...PLAIN_SPECIAL, content });
     }
