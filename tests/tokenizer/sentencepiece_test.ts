@@ -7,7 +7,9 @@ import { PieceDecoder } from "../../src/tokenizer/sentencepiece/piece_decoder.ts
 import { SentencePiece } from "../../src/tokenizer/sentencepiece/sentence_piece.ts";
 import { type Case, copyOf, FIXTURES, folder, rows } from "./fixtures.ts";
 
-for (const name of ["llama", "mixtral", "baichuan2", "unigram_nmt_nfkc"]) {
+const MODELS = ["llama", "mixtral", "baichuan2", "unigram_nmt_nfkc", "unigram_user_defined"];
+
+for (const name of MODELS) {
   Deno.test(`SentencePiece does with the model of ${name} what its library does`, () => {
     const file = join(FIXTURES, name, "tokenizer.model");
     const sp = new SentencePiece(parseModel(Deno.readFileSync(file)));

@@ -69,10 +69,15 @@ export class SentencePiece {
     this.#encodeSymbols(text, begin, end, out, addDummyPrefix);
   }
 
-  /** Cuts user-defined symbols out, which are never merged with anything. */
+  /**
+   * Cuts user-defined symbols out, which BPE never merges with anything. For unigram they are pieces of
+   * a high score: what stands around them may still be worth more.
+   */
   #encodeSymbols(text: string, begin: number, end: number, out: IdBuffer, prefix: boolean): void {
     const regex = this.#userDefined;
-    if (regex === undefined) return this.#encodePart(text, begin, end, out, prefix);
+    if (regex === undefined || this.#unigram !== undefined) {
+      return this.#encodePart(text, begin, end, out, prefix);
+    }
     const part = begin === 0 && end === text.length ? text : text.slice(begin, end);
     let at = 0;
     for (const match of part.matchAll(regex)) {
@@ -107,11 +112,11 @@ function unigramParts(
   idOfByte: Int32Array | undefined,
 ): ConstructorParameters<typeof Unigram>[0] {
   const normal = model.pieces.filter(({ type }) => type === "normal").map(({ score }) => score);
-  const highest = normal.reduce((a, b) => Math.max(a, b), -Infinity);
   const lowestScore = normal.reduce((a, b) => Math.min(a, b), Infinity);
   const bytes = (text: string) => new TextEncoder().encode(text).length;
   const pieces = model.pieces.map(({ text, score, type }) => {
-    if (type === "user-defined") return { piece: text, score: bytes(text) * highest - 0.1 };
+    // as sentencepiece 0.2.2 has it: almost always the best, but not for certain
+    if (type === "user-defined") return { piece: text, score: 0.1 * (bytes(text) - 1) };
     return { piece: type === "normal" ? text : undefined, score };
   });
   return { pieces, unkId, idOfByte, lowestScore, singlePrecision: true };
