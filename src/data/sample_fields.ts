@@ -10,8 +10,8 @@ import type { JsonElement } from "../formats/json_stream.ts";
 /** Steps from a sample to a value in it. */
 export type Path = (string | number)[];
 
-/** Found in every JSON text that has a float without a fraction, and in few others. */
-const WHOLE_FLOAT = /\d(?:\.0+(?!\d)|[eE])/;
+/** Found in every JSON text of which JSON.parse loses a float or the order of keys, and in few others. */
+const IS_LOST = /\d(?:\.0+(?!\d)|[eE])|"\d+"\s*:/;
 
 /** Typed access to the fields of a sample. */
 export class Fields {
@@ -50,10 +50,10 @@ export class Fields {
     return Object.hasOwn(this.#object, name) ? this.#object[name] : undefined;
   }
 
-  /** A field as it is, with floats such as `2.0` kept apart from integers. */
+  /** A field as it is, with floats such as `2.0` kept apart from integers, and keys in order. */
   withFloats(name: string): unknown {
     const value = this.raw(name);
-    const isKept = value === undefined || !WHOLE_FLOAT.test(this.#element.text);
+    const isKept = value === undefined || !IS_LOST.test(this.#element.text);
     return isKept ? value : plainWithFloats(this.exact([name]));
   }
 

@@ -77,7 +77,7 @@ export function parseJson(text: string): unknown {
  */
 export class WholeFloat extends Number {}
 
-/** As {@linkcode plainJson}, with floats that are whole kept apart from integers. */
+/** As {@linkcode plainJson}, with floats that are whole kept apart from integers; see {@linkcode keysOf}. */
 export function plainWithFloats(value: ExactJson): unknown {
   if (value instanceof JsonNumber && !value.isInteger) {
     const number = Number(value.source);
@@ -96,11 +96,23 @@ export function plainJson(value: ExactJson): unknown {
   return objectOf(value, plainJson);
 }
 
+const keyOrders = new WeakMap<object, readonly string[]>();
+
+/**
+ * Keys of an object in the order of the file, if it comes from {@linkcode plainWithFloats}. JavaScript
+ * itself puts those that look like an index first.
+ */
+export function keysOf(object: object): readonly string[] {
+  return keyOrders.get(object) ?? Object.keys(object);
+}
+
 function objectOf(
   map: Map<string, ExactJson>,
   convert: (value: ExactJson) => unknown,
 ): Record<string, unknown> {
   const object: Record<string, unknown> = {};
+  const keys = [...map.keys()];
+  if (keys.some((key) => /^\d+$/.test(key))) keyOrders.set(object, keys);
   for (const [key, entry] of map) {
     // a key named __proto__ must become a property, not a prototype
     Object.defineProperty(object, key, {

@@ -18,8 +18,3 @@ export function pythonFloat(value: number): string {
   const whole = digits.slice(0, e + 1).padEnd(e + 1, "0");
   return `${sign}${whole}.${digits.slice(e + 1) || "0"}`;
 }
-
-/** For JSON.stringify, which writes it as Python's `json.dumps` writes a finite float. */
-export function rawFloat(value: number): unknown {
-  return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(pythonFloat(value));
-}

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { ConfigError } from "../../src/config/config_error.ts";
 import { dumpSamples } from "../../src/data/dump_samples.ts";
@@ -90,6 +90,18 @@ Deno.test("a conversation that the template refuses is named by its line", async
     error.message,
     "data.jsonl (line 2): the chat template does not take it: Roles",
   );
+});
+
+Deno.test("keys of tools and messages stay in order, those too that look like an index", async () => {
+  const tool = '{"name":"f","b":{"2":"x","1":"y","a":"z"},"10":0}';
+  const python = tool.replace(/(?<=[:,])/g, " ");
+  const messages = '[{"role":"user","content":"hi"},{"role":"assistant","content":"yes"}]';
+  const sample = `{"messages":${messages},"tools":[${tool}]}`;
+  const template = `{{ tools | tojson }} {{ tools[0].b | list | join }}\n${CHATML}`;
+  const [own] = await learn([sample], template, 512);
+  assertEquals(own.all.split("\n")[0], `[${python}] 21a`);
+  const [glm] = await learn([sample], undefined, 1024, ["chatglm3", "tokenizer.model"]);
+  assertMatch(glm.all, /"b": \{\s*"2": "x",\s*"1": "y",\s*"a": "z"\s*\},\s*"10": 0\s*\}/);
 });
 
 Deno.test("floats of tools and messages are written as Python does, 1.0 not as 1", async () => {

@@ -4,9 +4,8 @@
  * @see THUDM/chatglm3-6b, tokenization_chatglm.py, `build_chat_input`
  * @module
  */
-import { WholeFloat } from "../../formats/json_exact.ts";
-import { rawFloat } from "../../formats/python_float.ts";
 import type { ChatGlmTokenizer } from "../sentencepiece/chatglm_tokenizer.ts";
+import type { Given } from "./arguments.ts";
 import { ChatError } from "./chat_error.ts";
 import {
   type Chat,
@@ -15,6 +14,11 @@ import {
   isLearned,
   type LearnedIds,
 } from "./conversation.ts";
+import { toJson } from "./python_json.ts";
+import { fromJson, toText, toValue } from "./python_values.ts";
+
+/** As its tokenizer writes tools: `json.dumps(tools, indent=4, ensure_ascii=False)`. */
+const INDENTED: Given = { args: [], keywords: new Map([["indent", toValue(4)]]) };
 
 const ROLES: Record<string, "<|system|>" | "<|user|>" | "<|assistant|>" | "<|observation|>"> = {
   system: "<|system|>",
@@ -80,17 +84,8 @@ export class ChatGlmChat implements Chat {
     return all.map((message, i) => {
       const own = message.role === "system" ? message["tools"] ?? (i === 0 ? tools : null) : null;
       if (own === null || own === undefined) return message;
-      return {
-        ...message,
-        content: `${message.content ?? ""}\n${JSON.stringify(own, asFloat, 4)}`,
-      };
+      const described = toText(toJson(fromJson(own), INDENTED));
+      return { ...message, content: `${message.content ?? ""}\n${described}` };
     });
   }
-}
-
-/** Numbers that are floats in Python are written as such. */
-function asFloat(_key: string, value: unknown): unknown {
-  const isFloat = value instanceof WholeFloat ||
-    typeof value === "number" && !Number.isInteger(value);
-  return isFloat ? rawFloat(Number(value)) : value;
 }

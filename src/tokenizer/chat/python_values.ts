@@ -1,6 +1,6 @@
 /** How Python compares and writes the values that templates work with. @module */
 import { Environment } from "@huggingface/jinja";
-import { WholeFloat } from "../../formats/json_exact.ts";
+import { keysOf, WholeFloat } from "../../formats/json_exact.ts";
 import { pythonFloat } from "../../formats/python_float.ts";
 import { quote } from "./python_text.ts";
 
@@ -29,7 +29,9 @@ export function fromJson(plain: unknown): Value {
   if (plain instanceof WholeFloat) return floatOf(Number(plain));
   if (Array.isArray(plain)) return listOf(plain.map(fromJson));
   if (typeof plain !== "object" || plain === null) return toValue(plain);
-  return dictOf(Object.entries(plain).map(([key, entry]) => [key, fromJson(entry)]));
+  return dictOf(
+    keysOf(plain).map((key) => [key, fromJson((plain as Record<string, unknown>)[key])]),
+  );
 }
 
 /** A `float`. */
