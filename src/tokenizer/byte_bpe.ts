@@ -1,6 +1,6 @@
 /** BPE over the UTF-8 bytes of a piece of text (GPT-2, BLOOM, Llama 3, Qwen). @module */
 import { CHARACTER_OF_BYTE } from "./byte_alphabet.ts";
-import type { BytePairs } from "./byte_pairs.ts";
+import type { CertainMerges } from "./certain_merges.ts";
 import type { IdBuffer } from "./id_buffer.ts";
 import type { MergeTable } from "./merge_table.ts";
 import { Merger } from "./merger.ts";
@@ -16,8 +16,8 @@ const UNIT_OF_BYTE = Uint16Array.from(CHARACTER_OF_BYTE, (c) => c.charCodeAt(0))
 export interface ByteBpeParts {
   /** Merges. */
   merges: MergeTable;
-  /** What they say of two bytes. */
-  pairs: BytePairs;
+  /** Those of a few bytes that happen for certain. */
+  certain: CertainMerges;
   /** [256] id of each byte, -1 if it has none. */
   idOfByte: Int32Array;
   /** For a byte without id; undefined drops it. */
@@ -90,8 +90,8 @@ export class ByteBpe {
   }
 
   #mergeBytes(count: number): number {
-    const { idOfByte, pairs } = this.#parts, { symbols } = this.#merger;
-    return this.#merger.merge(pairs.write(this.#bytes, count, idOfByte, symbols));
+    const { idOfByte, certain } = this.#parts, { symbols } = this.#merger;
+    return this.#merger.merge(certain.write(this.#bytes, count, idOfByte, symbols));
   }
 
   /** The same where bytes may be unknown. */

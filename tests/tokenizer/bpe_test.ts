@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { CHARACTER_OF_BYTE } from "../../src/tokenizer/byte_alphabet.ts";
 import { ByteBpe } from "../../src/tokenizer/byte_bpe.ts";
-import { BytePairs } from "../../src/tokenizer/byte_pairs.ts";
+import { CertainMerges } from "../../src/tokenizer/certain_merges.ts";
 import { CharBpe } from "../../src/tokenizer/char_bpe.ts";
 import { CutTable } from "../../src/tokenizer/cut_table.ts";
 import { IdBuffer } from "../../src/tokenizer/id_buffer.ts";
@@ -72,32 +72,38 @@ Deno.test("CharBpe cuts, caches and merges as the definition of BPE does on the 
   }
 });
 
-/**
- * Random merges of a byte-level model over few letters. Their order is random too: a merge may come
- * before the one that makes its part. Several may make one token, and some are listed twice.
- */
-function randomByteMerges(next: (n: number) => number, letters: string, count: number) {
+/** A byte-level model with these merges, in this order. */
+function byteModel(list: readonly (readonly [string, string])[]) {
   const tokens = [...CHARACTER_OF_BYTE], idOf = new Map(tokens.map((t, id) => [t, id]));
-  const made = [...letters];
-  const list = Array.from({ length: count }, () => {
-    const [left, right] = [made[next(made.length)]!, made[next(made.length)]!];
-    if (!idOf.has(left + right)) {
-      made.push(left + right);
-      idOf.set(left + right, tokens.push(left + right) - 1);
-    }
-    return [left, right] as const;
-  });
-  if (next(2) === 0) list.sort(() => next(3) - 1);
-  const merges = new MergeTable(count), pairs = new BytePairs();
+  for (const token of list.map(([left, right]) => left + right)) {
+    if (!idOf.has(token)) idOf.set(token, tokens.push(token) - 1);
+  }
+  const merges = new MergeTable(list.length), certain = new CertainMerges();
   const ranks = new Map<string, { rank: number; id: number }>();
   list.forEach(([left, right], rank) => {
     const [a, b, id] = [left, right, left + right].map((token) => idOf.get(token)!);
     const span = (text: string) => ({ text, begin: 0, end: text.length });
     merges.add(a!, b!, rank, id!);
-    pairs.add(span(left), span(right), rank, id!);
+    certain.add(span(left), span(right), rank, id!);
     ranks.set(`${a} ${b}`, { rank, id: id! });
   });
-  return { merges, pairs, ranks, idOf };
+  const idOfByte = Int32Array.from(CHARACTER_OF_BYTE, (c) => idOf.get(c)!);
+  const parts = { unkId: undefined, fuseUnk: false, wholeTokens: undefined };
+  return { bpe: new ByteBpe({ merges, certain, idOfByte, ...parts }), certain, ranks, idOfByte };
+}
+
+/**
+ * Random merges of some letters and what is made of them. Their order is random too: a merge may come
+ * before the one that makes its part. Several may make one token, and some are listed twice.
+ */
+function randomList(next: (n: number) => number, letters: string, count: number) {
+  const made = [...letters];
+  const list = Array.from({ length: count }, () => {
+    const left = made[next(made.length)]!, right = made[next(made.length)]!;
+    if (!made.includes(left + right)) made.push(left + right);
+    return [left, right] as const;
+  });
+  return next(2) === 0 ? list : list.sort(() => next(3) - 1);
 }
 
 /** All texts of up to `length` letters. */
@@ -107,34 +113,48 @@ function* allTexts(letters: string, length: number): Generator<string> {
   for (const text of allTexts(letters, length - 1)) for (const c of letters) yield c + text;
 }
 
-Deno.test("ByteBpe begins with pairs of bytes, and merges as the definition of BPE does", () => {
+Deno.test("ByteBpe begins with merges that are certain, and goes on as the definition of BPE", () => {
   const next = random(7), out = new IdBuffer();
-  let certain = 0;
+  let saved = 0;
   for (let round = 0; round < 80; round++) {
     const letters = ["ab", "abc", "abcd"][next(3)]!;
-    const { merges, pairs, ranks, idOf } = randomByteMerges(next, letters, 1 + next(24));
-    const idOfByte = Int32Array.from(CHARACTER_OF_BYTE, (c) => idOf.get(c)!);
-    const bpe = new ByteBpe({
-      merges,
-      pairs,
-      idOfByte,
-      unkId: undefined,
-      fuseUnk: false,
-      wholeTokens: undefined,
-    });
+    const { bpe, certain, ranks, idOfByte } = byteModel(randomList(next, letters, 1 + next(24)));
     const longer = Array.from(
       { length: 20 },
       () => Array.from({ length: next(200) }, () => letters[next(letters.length)]!).join(""),
     );
     for (const text of [...allTexts(letters, letters.length === 2 ? 7 : 4), ...longer]) {
-      const ids = [...text].map((c) => idOf.get(c)!);
       const bytes = new TextEncoder().encode(text + "??"), symbols = new Int32Array(text.length);
-      certain += text.length - pairs.write(bytes, text.length, idOfByte, symbols);
+      saved += text.length - certain.write(bytes, text.length, idOfByte, symbols);
       bpe.encode(unitsOf(text), 0, text.length, out);
+      const ids = Array.from(bytes.subarray(0, text.length), (byte) => idOfByte[byte]!);
       assertEquals([...out.take()], mergeByDefinition(ids, ranks), `${text} ${[...ranks]}`);
     }
   }
-  assert(certain > 3000);
+  assert(saved > 35_000, `${saved}`);
+});
+
+Deno.test("ByteBpe does not begin with a token whose merges come before it is made", () => {
+  const out = new IdBuffer();
+  for (const token of ["ab", "abc"]) {
+    const list = [[token, "x"], ["x", "y"], ["a", "b"], ["ab", "c"]] as const;
+    const { bpe, ranks, idOfByte } = byteModel(list), text = token + "xy";
+    bpe.encode(unitsOf(text), 0, text.length, out);
+    const ids = Array.from(new TextEncoder().encode(text), (byte) => idOfByte[byte]!);
+    const merged = mergeByDefinition(ids, ranks);
+    assertEquals(merged.length, 2); // the token and "xy"
+    assertEquals([...out.take()], merged);
+  }
+});
+
+Deno.test("CertainMerges knows all tokens of three bytes that nothing else can take apart", () => {
+  const pairs = [..."abcdefghij"].flatMap((a) => [..."klmnopqrst"].map((b) => [a, b] as const));
+  const triples = pairs.flatMap(([a, b]) => [..."uvwxyz"].map((c) => [a + b, c] as const));
+  const { certain, idOfByte } = byteModel([...pairs, ...triples]), symbols = new Int32Array(6);
+  for (const [pair, c] of triples) {
+    const bytes = new TextEncoder().encode(pair + c + pair + c + "??");
+    assertEquals(certain.write(bytes, 6, idOfByte, symbols), 2, pair + c);
+  }
 });
 
 Deno.test("Merger gives the same for short and long words", () => {

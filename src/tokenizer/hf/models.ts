@@ -1,7 +1,7 @@
 /** Models of tokenizer.json: a piece of text to ids. @module */
 import { CHARACTER_OF_BYTE } from "../byte_alphabet.ts";
 import { ByteBpe } from "../byte_bpe.ts";
-import { BytePairs } from "../byte_pairs.ts";
+import { CertainMerges } from "../certain_merges.ts";
 import { CharBpe, type CharBpeReading } from "../char_bpe.ts";
 import { CutTable } from "../cut_table.ts";
 import type { IdBuffer } from "../id_buffer.ts";
@@ -77,8 +77,8 @@ function makeBpe(
   if (vocab === undefined) {
     throw new TypeError(`${component.path}.vocab must be an object of tokens and ids`);
   }
-  const cuts = new CutTable(), pairs = byteLevel ? new BytePairs() : undefined;
-  const merges = readMerges(component, list, vocab, cuts, pairs);
+  const cuts = new CutTable(), certain = byteLevel ? new CertainMerges() : undefined;
+  const merges = readMerges(component, list, vocab, cuts, certain);
   const unkText = component.raw("unk_token") ?? undefined;
   const unkId = unkText === undefined ? undefined : vocab.get(component.text("unk_token"));
   if (unkText !== undefined && unkId === undefined) throw component.unsupportedOption("unk_token");
@@ -88,10 +88,10 @@ function makeBpe(
     fuseUnk: component.flag("fuse_unk", false),
   };
   const whole = component.flag("ignore_merges", false);
-  if (pairs) {
+  if (certain) {
     const idOfByte = Int32Array.from(CHARACTER_OF_BYTE, (c) => vocab.get(c) ?? -1);
     const wholeTokens = whole ? vocab : undefined;
-    const model = new ByteBpe({ ...shared, pairs, idOfByte, wholeTokens });
+    const model = new ByteBpe({ ...shared, certain, idOfByte, wholeTokens });
     return { model, vocab, readsMeta: false };
   }
   const idOfByte = component.flag("byte_fallback", false)
@@ -124,7 +124,7 @@ function readMerges(
   list: MergeList | undefined,
   table: TokenTable,
   cuts: CutTable,
-  pairs: BytePairs | undefined,
+  certain: CertainMerges | undefined,
 ): MergeTable {
   if (list === undefined) throw new TypeError(`${component.path}.merges must be a list of merges`);
   const merges = new MergeTable(list.count);
@@ -138,7 +138,7 @@ function readMerges(
       );
     }
     merges.add(a, b, rank, merged);
-    if (pairs) return pairs.add(left, right, rank, merged);
+    if (certain) return certain.add(left, right, rank, merged);
     // the byte of a character that is not in the vocabulary: its neighbours cannot be known
     if (isByteToken(left) || isByteToken(right)) cuts.joinAll();
     cuts.join(left.text.charCodeAt(left.end - 1), right.text.charCodeAt(right.begin));
