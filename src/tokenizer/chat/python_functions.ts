@@ -21,6 +21,7 @@ import {
   iterableOf,
   kind,
   listOf,
+  toText,
   toValue,
   tupleOf,
   type Value,
@@ -101,6 +102,7 @@ function callTextMethod(value: Value, name: string, given: Given): Value | undef
     if (!Array.isArray(items)) throw new TypeError(`join() does not take ${list}`);
     return toValue(items.map(asText).join(text));
   }
+  if (name === "format") return toValue(formatText(text, given));
   const partition = PARTITIONS.get(name), method = partition ?? STRING_METHODS.get(name);
   if (method === undefined) {
     if (OTHER_METHODS.has(name)) {
@@ -110,6 +112,22 @@ function callTextMethod(value: Value, name: string, given: Given): Value | undef
   }
   const result = toValue(method[1](text, ...bindPlain(name, method[0], given)));
   return partition === undefined ? result : tupleOf(itemsOf(result)!);
+}
+
+/** `text.format(...)` with fields `{}`, `{0}` or `{name}` alone. */
+function formatText(text: string, { args, keywords }: Given): string {
+  let next = 0, isCounted: boolean | undefined;
+  return text.replace(/\{\{|\}\}|\{(\w*)\}|[{}]/g, (field, name?: string) => {
+    if (field === "{{" || field === "}}") return field[0]!;
+    const isNumber = name !== undefined && /^\d*$/.test(name);
+    if (name === undefined || isNumber && isCounted === (name !== "")) {
+      throw new SyntaxError(`the format ${text} is not supported`);
+    }
+    if (isNumber) isCounted = name === "";
+    const value = isNumber ? args[name === "" ? next++ : Number(name)] : keywords.get(name);
+    if (value === undefined) throw new RangeError(`format() has nothing for ${field}`);
+    return toText(value);
+  });
 }
 
 function callDictMethod(dict: Value, name: string, given: Given): Value {

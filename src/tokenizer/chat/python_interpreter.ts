@@ -8,7 +8,7 @@
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
 import type { Given } from "./arguments.ts";
 import { mapItems, selectItems } from "./item_filters.ts";
-import { expectNoChains } from "./comparison_chains.ts";
+import { inOrder } from "./operator_order.ts";
 import { FILTERS, isTrue, OTHER_FILTERS } from "./filters.ts";
 import { callMethod, FUNCTIONS, loopAt, OTHER_FUNCTIONS } from "./python_functions.ts";
 import { itemAt, operate, operateOnOne, sliceOf } from "./python_operators.ts";
@@ -42,9 +42,7 @@ export function compileTemplate(
   source: string,
   filters: ReadonlyMap<string, (text: string) => string> = new Map(),
 ): Render {
-  const tokens = tokenize(withoutSpaceControl(source));
-  expectNoChains(tokens);
-  const program = parse(tokens);
+  const program = parse(inOrder(tokenize(withoutSpaceControl(source))));
   return (variables) => {
     const environment = new Environment();
     for (const [name, value] of variables) environment.setVariable(name, value as EngineValue);
@@ -107,7 +105,9 @@ class PythonInterpreter extends Interpreter {
         const body = () => this.#block(node["body"] as Node[], new Environment(scope));
         const isOwn = this.#extra.has((node["filter"] as Node)["value"] as string);
         const operand = evaluated(toValue(isOwn ? outsideLoops(body) : body()));
-        return this.#filter({ filter: node["filter"], operand }, scope);
+        const filtered = this.#filter({ filter: node["filter"], operand }, scope);
+        if (filtered.type === "StringValue") return filtered;
+        throw new TypeError(`a filter block cannot be ${kind(filtered)}`);
       }
       case "Identifier":
         return this.#name(node["value"] as string, scope);
@@ -191,7 +191,19 @@ class PythonInterpreter extends Interpreter {
     const value = node["value"] === null
       ? toValue(this.#block(node["body"] as Node[], new Environment(scope)))
       : this.#value(node["value"], scope);
-    assign(node["assignee"] as Node, value, scope);
+    let target = node["assignee"] as Node;
+    const filters: Node[] = []; // of {% set name | filter %}
+    for (; target.type === "FilterExpression"; target = target["operand"] as Node) {
+      filters.unshift(target);
+    }
+    if (filters.length > 0 && node["value"] !== null) {
+      throw new SyntaxError("cannot assign to a filter");
+    }
+    const filtered = filters.reduce(
+      (operand, { filter }) => this.#filter({ filter, operand: evaluated(operand) }, scope),
+      value,
+    );
+    assign(target, filtered, scope);
     return toValue(null);
   }
 

@@ -76,14 +76,14 @@ export const PARTITIONS: ReadonlyMap<string, TextMethod> = new Map<string, TextM
 
 /** Those that Python has beside them. */
 export const OTHER_METHODS: ReadonlySet<string> = new Set(
-  ("casefold encode expandtabs format format_map isascii isidentifier isnumeric isprintable istitle " +
+  ("casefold encode expandtabs format_map isascii isidentifier isnumeric isprintable istitle " +
     "maketrans swapcase translate").split(" "),
 );
 
 /** Whether every text has an attribute of this name. */
 export function isTextMethod(name: string): boolean {
   return STRING_METHODS.has(name) || PARTITIONS.has(name) || OTHER_METHODS.has(name) ||
-    name === "join";
+    name === "join" || name === "format";
 }
 
 /** `text.replace(old, by, count)`. */

@@ -50,7 +50,8 @@ class Scanner {
   run(): string {
     for (let tag; (tag = this.#find(OPENING)) !== null;) {
       const [, rawSign, opening, sign] = tag;
-      this.#out += this.#textBefore(tag, rawSign ?? sign!, opening === "{{");
+      const text = this.#textBefore(tag, rawSign ?? sign!, opening === "{{");
+      this.#out += text.replace(/\{$/, "{{'{'}}"); // else it would begin the tag
       if (opening === undefined) this.#raw();
       else if (opening === "{#") this.#comment();
       else this.#tag(opening);

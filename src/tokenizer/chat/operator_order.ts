@@ -1,0 +1,80 @@
+/**
+ * Where the template engine reads operators in another order than Jinja2.
+ *
+ * @module
+ */
+
+/** A token of the template engine, by what is asked of it here. */
+export interface Token {
+  /** Such as `StringLiteral`. */
+  type: string;
+  /** Its text. */
+  value: string;
+}
+
+const COMPARISONS = new Set(["==", "!=", "<", "<=", ">", ">=", "in"]);
+/** What binds less than a comparison, or ends it. */
+const BREAKS = new Set(["and", "or", "not", "if", "else", "elif", ",", ":", "=", "{%", "{{"]);
+const ENDS = new Set(["%}", "}}"]);
+
+/** What was read of an expression since its last break, in one pair of brackets. */
+interface Level {
+  hasComparison: boolean;
+  /** Where the operand behind the last `+` or `-` begins, in the new tokens. */
+  afterSum: number | undefined;
+  /** Whether that operand has been put in parentheses, which are open. */
+  isOpen: boolean;
+}
+
+/**
+ * The tokens with parentheses around `b ~ c` in `a + b ~ c`, which the engine reads as `(a + b) ~ c`.
+ *
+ * @throws {SyntaxError} If there is `a < b < c`, which the engine reads as `(a < b) < c`
+ */
+export function inOrder<T extends Token>(tokens: readonly T[]): T[] {
+  const out: T[] = [], levels = [newLevel()];
+  const put = (value: string, type: string, at: number) =>
+    out.splice(
+      at,
+      0,
+      Object.assign(Object.create(Object.getPrototypeOf(tokens[0])), { value, type }),
+    );
+  tokens.forEach((token, i) => {
+    const { type, value } = token, level = levels.at(-1)!;
+    const isOperator = type !== "StringLiteral" && type !== "Text";
+    const isBreak = BREAKS.has(value) || ENDS.has(value) || COMPARISONS.has(value) ||
+      /^[)\]}]$/.test(value) || type === "AdditiveBinaryOperator" && value !== "~";
+    if (isOperator && isBreak && level.isOpen) {
+      put(")", "CloseParen", out.length);
+      level.isOpen = false;
+    }
+    out.push(token);
+    if (!isOperator) return;
+    if (/^[([{]$/.test(value)) levels.push(newLevel());
+    else if (/^[)\]}]$/.test(value)) levels.pop();
+    else if (value === "~" && level.afterSum !== undefined && !level.isOpen) {
+      put("(", "OpenParen", level.afterSum);
+      level.isOpen = true;
+    } else if (type === "AdditiveBinaryOperator" && value !== "~") level.afterSum = out.length;
+    else if (COMPARISONS.has(value) && !isOfLoop(tokens, i, levels.length)) {
+      if (level.hasComparison) throw new SyntaxError("a chain of comparisons is not supported");
+      Object.assign(level, newLevel(), { hasComparison: true });
+    } else if (BREAKS.has(value) && !(value === "not" && tokens[i + 1]?.value === "in")) {
+      Object.assign(level, newLevel());
+    }
+  });
+  return out;
+}
+
+function newLevel(): Level {
+  return { hasComparison: false, afterSum: undefined, isOpen: false };
+}
+
+/** Whether an `in` is that of a loop, behind what the loop assigns to. */
+function isOfLoop(tokens: readonly Token[], at: number, depth: number): boolean {
+  if (tokens[at]!.value !== "in" || depth > 1) return false;
+  let i = at - 1;
+  while (i > 0 && tokens[i]!.value !== "{%" && tokens[i]!.value !== "if") i--;
+  return tokens[i]?.value === "{%" && tokens[i + 1]?.value === "for" &&
+    tokens.slice(i + 2, at).every(({ value }) => value !== "in");
+}
