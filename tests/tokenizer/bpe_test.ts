@@ -103,7 +103,9 @@ function randomList(next: (n: number) => number, letters: string, count: number)
     if (!made.includes(left + right)) made.push(left + right);
     return [left, right] as const;
   });
-  return next(2) === 0 ? list : list.sort(() => next(3) - 1);
+  if (next(2) === 0) return list;
+  return list.map((merge) => ({ merge, key: next(1000) })).sort((a, b) => a.key - b.key)
+    .map(({ merge }) => merge);
 }
 
 /** All texts of up to `length` letters. */
@@ -131,7 +133,7 @@ Deno.test("ByteBpe begins with merges that are certain, and goes on as the defin
       assertEquals([...out.take()], mergeByDefinition(ids, ranks), `${text} ${[...ranks]}`);
     }
   }
-  assert(saved > 35_000, `${saved}`);
+  assert(saved > 30_000, `${saved}`); // or most of the texts have nothing that is certain
 });
 
 Deno.test("ByteBpe does not begin with a token whose merges come before it is made", () => {
