@@ -144,7 +144,7 @@ async function write(
   let done = 0;
   const { files, index } = plan((layer, name, as) => {
     const tensor = outgoing(source, layer, name, as, dtype);
-    return { ...tensor, chunks: (at) => counted(tensor.chunks(at)) };
+    return { ...tensor, chunks: () => counted(tensor.chunks()) };
   });
   const bytes = sumBytes(files.flatMap(({ tensors }) => tensors));
   function* counted(chunks: Iterable<Uint8Array>): Generator<Uint8Array> {
@@ -237,7 +237,7 @@ function outgoing(
     name: as,
     dtype: entry.dtype,
     shape: entry.shape,
-    chunks: (at) => source.chunks(layer, name, at),
+    chunks: () => source.chunks(layer, name),
   };
   const losses: CastLosses = { overflows: 0, underflows: 0, notFinite: 0 };
   const tensor = dtype && isFloatStored(entry.dtype) ? castTensor(stored, dtype, losses) : stored;

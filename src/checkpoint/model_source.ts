@@ -40,12 +40,8 @@ export interface ModelSource extends Disposable {
   entry(layer: number, name: string): ModelEntry;
   /** Reads a tensor as it is stored. @throws {ConfigError} If its file is damaged */
   read(layer: number, name: string, into: Uint8Array): void;
-  /**
-   * Reads a tensor in small pieces, each valid until the next one is taken.
-   *
-   * @param at Where the bytes will stand in the file that they are written to, if they are
-   */
-  chunks(layer: number, name: string, at?: number): Iterable<Uint8Array>;
+  /** Reads a tensor in small pieces, each valid until the next one is taken. */
+  chunks(layer: number, name: string): Iterable<Uint8Array>;
   /** The Hugging Face name of a tensor; that of the embedding for a tied head. */
   hfName(layer: number, name: string): string;
   /** Where the tensor of a Hugging Face name stands, if the family has it. */
@@ -121,9 +117,9 @@ class OpenModel implements ModelSource {
     }
   }
 
-  *chunks(layer: number, name: string, at?: number): Generator<Uint8Array> {
+  *chunks(layer: number, name: string): Generator<Uint8Array> {
     const place = this.#find(layer, name);
-    const pieces = place.file.chunks(place.name, place.range, at)[Symbol.iterator]();
+    const pieces = place.file.chunks(place.name, place.range)[Symbol.iterator]();
     for (;;) {
       const piece = asConfigError(() => pieces.next());
       if (piece.done) return;

@@ -1,5 +1,5 @@
 /** Reading and writing safetensors files. @module */
-import { CHUNK_BYTES, cutPieces, readAt, writeAll, writeFileDurably } from "./file_bytes.ts";
+import { CHUNK_BYTES, readAt, writeAll, writeFileDurably } from "./file_bytes.ts";
 import { FormatError } from "./format_error.ts";
 import {
   buildHeader,
@@ -76,7 +76,7 @@ export function writeTensors(
   for (const tensor of ordered) {
     const { name, dtype, shape } = tensor;
     const end = written + tensorBytes(dtype, shape)!;
-    for (const chunk of tensor.chunks(written)) write(chunk);
+    for (const chunk of tensor.chunks()) write(chunk);
     if (written !== end) {
       throw new RangeError(
         `Cannot store ${name} as it must end at byte ${end}: its pieces end at ${written}`,
@@ -127,13 +127,13 @@ class OpenSafetensors implements SafetensorsFile {
     return bytes;
   }
 
-  *chunks(name: string, range?: ByteRange, at = 0): Generator<Uint8Array> {
+  *chunks(name: string, range?: ByteRange): Generator<Uint8Array> {
     const tensor = this.#find(name);
     const { begin, end } = range ?? { begin: 0, end: tensor.byteLength };
     const buffer = new Uint8Array(Math.min(CHUNK_BYTES, end - begin));
-    for (const [from, to] of cutPieces(end - begin, at)) {
-      const chunk = buffer.subarray(0, to - from);
-      readAt(this.#file, this.path, tensor.begin + begin + from, chunk);
+    for (let at = begin; at < end; at += CHUNK_BYTES) {
+      const chunk = buffer.subarray(0, Math.min(CHUNK_BYTES, end - at));
+      readAt(this.#file, this.path, tensor.begin + at, chunk);
       yield chunk;
     }
   }

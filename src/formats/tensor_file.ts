@@ -67,9 +67,8 @@ export interface TensorFile extends Disposable {
    * Reads one tensor in small pieces; each is valid until the next one is taken.
    *
    * @param range Which of its bytes; all if left out
-   * @param at Where they will stand in the file that they are written to (see `cutPieces`)
    */
-  chunks(name: string, range?: ByteRange, at?: number): Iterable<Uint8Array>;
+  chunks(name: string, range?: ByteRange): Iterable<Uint8Array>;
   /** Closes the file. */
   close(): void;
 }
@@ -82,12 +81,8 @@ export interface TensorData {
   dtype: StoredType;
   /** Size of each dimension. */
   shape: readonly number[];
-  /**
-   * The bytes in order, little-endian and row-major; a piece may be reused for the next one.
-   *
-   * @param at Where they will stand in the file, for those who choose the size of the pieces
-   */
-  chunks(at?: number): Iterable<Uint8Array>;
+  /** The bytes in order, little-endian and row-major; a piece may be reused for the next one. */
+  chunks(): Iterable<Uint8Array>;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Reading the tensors of files that torch.save writes: zip archives and the format before them. @module */
 import { ByteReader } from "./byte_reader.ts";
-import { CHUNK_BYTES, cutPieces, readAt } from "./file_bytes.ts";
+import { CHUNK_BYTES, readAt } from "./file_bytes.ts";
 import { FormatError } from "./format_error.ts";
 import { readPickle } from "./pickle.ts";
 import { type ByteRange, elementCount, type StoredTensor, type TensorFile } from "./tensor_file.ts";
@@ -189,7 +189,7 @@ class TorchFile implements TensorFile {
     return bytes;
   }
 
-  *chunks(name: string, range?: ByteRange, at = 0): Generator<Uint8Array> {
+  *chunks(name: string, range?: ByteRange): Generator<Uint8Array> {
     const tensor = this.#find(name);
     const { view, place, byteLength } = tensor;
     const { begin, end } = range ?? { begin: 0, end: byteLength };
@@ -202,12 +202,12 @@ class TorchFile implements TensorFile {
     }
     const isWhole = end - begin === place.size;
     if (!isWhole) this.#verify(place);
-    const first = place.begin + view.offset * itemBytes + begin;
+    const first = place.begin + view.offset * itemBytes;
     const buffer = new Uint8Array(Math.min(CHUNK_BYTES, end - begin));
     let crc = 0;
-    for (const [from, to] of cutPieces(end - begin, at)) {
-      const chunk = buffer.subarray(0, to - from);
-      readAt(this.#file, this.path, first + from, chunk);
+    for (let at = begin; at < end; at += CHUNK_BYTES) {
+      const chunk = buffer.subarray(0, Math.min(CHUNK_BYTES, end - at));
+      readAt(this.#file, this.path, first + at, chunk);
       if (isWhole) crc = crc32(chunk, crc);
       yield chunk;
     }

@@ -34,21 +34,16 @@ export function writeTorchTensors(file: Deno.FsFile, tensors: Iterable<TensorDat
   small("byteorder", new TextEncoder().encode("little"));
   for (const [key, tensor] of list.entries()) {
     const bytes = tensorBytes(tensor.dtype, tensor.shape)!;
-    zip.add(`${ROOT}/data/${key}`, bytes, ALIGNMENT, (at) => writeStorage(file, tensor, bytes, at));
+    zip.add(`${ROOT}/data/${key}`, bytes, ALIGNMENT, () => writeStorage(file, tensor, bytes));
   }
   small("version", new TextEncoder().encode(VERSION));
   zip.end();
 }
 
-function writeStorage(
-  file: Deno.FsFile,
-  { name, chunks }: TensorData,
-  bytes: number,
-  at: number,
-): number {
+function writeStorage(file: Deno.FsFile, { name, chunks }: TensorData, bytes: number): number {
   let written = 0;
   let crc = 0;
-  for (const chunk of chunks(at)) {
+  for (const chunk of chunks()) {
     writeAll(file, chunk);
     written += chunk.length;
     crc = crc32(chunk, crc);

@@ -45,9 +45,9 @@ export class ZipWriter {
    *
    * @param size Bytes that `write` writes
    * @param alignment The data begins at a multiple of it; at most 4096
-   * @param write Writes the data at the current position, which it is given, and returns their CRC-32
+   * @param write Writes the data at the current position and returns their CRC-32
    */
-  add(name: string, size: number, alignment: number, write: (at: number) => number): void {
+  add(name: string, size: number, alignment: number, write: () => number): void {
     const entry = { name: new TextEncoder().encode(name), size, crc: 0, header: this.#at };
     const sizes = size >= IN_ZIP64 ? zip64Field([size, size]) : NOTHING;
     const fixed = this.#at + LOCAL_HEADER_BYTES + entry.name.length + sizes.length;
@@ -59,7 +59,7 @@ export class ZipWriter {
       entry.name,
       extra,
     ]));
-    entry.crc = write(this.#at);
+    entry.crc = write();
     this.#at += size;
     this.#file.seekSync(entry.header + CRC_AT, Deno.SeekMode.Start);
     writeAll(this.#file, pack("4", entry.crc));

@@ -1,7 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { crc32 } from "node:zlib";
-import { CHUNK_BYTES } from "../../src/formats/file_bytes.ts";
 import { FormatError } from "../../src/formats/format_error.ts";
 import { openSafetensors } from "../../src/formats/safetensors.ts";
 import { openTorchFile } from "../../src/formats/torch_file.ts";
@@ -78,11 +77,9 @@ Deno.test("openTorchFile() reads a range of a tensor, whatever its strides", () 
     using file = openTorchFile(join(FIXTURES, "readable", name));
     for (const [tensor, { byteLength }] of file.tensors) {
       const range = { begin: Math.floor(byteLength / 3), end: Math.ceil(byteLength / 2) };
+      const pieces = [...file.chunks(tensor, range)].map((piece) => [...piece]);
       const wanted = file.read(tensor).subarray(range.begin, range.end);
-      for (const at of [0, CHUNK_BYTES - 1]) {
-        const pieces = Array.from(file.chunks(tensor, range, at), (piece) => [...piece]);
-        assertEquals(pieces.flat(), [...wanted], `${name} ${tensor}`);
-      }
+      assertEquals(pieces.flat(), [...wanted], `${name} ${tensor}`);
     }
   }
 });
