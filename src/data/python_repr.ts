@@ -5,6 +5,7 @@
  */
 import { type ExactJson, JsonNumber } from "../formats/json_exact.ts";
 import { pythonFloat } from "../formats/python_float.ts";
+import { pythonString } from "../formats/python_string.ts";
 
 /** `repr(value)`: `True`, `None`, `'it'`, `[1, 2.5]`, `{'a': 1e-05}`. */
 export function pythonRepr(value: ExactJson): string {
@@ -32,7 +33,7 @@ export function pythonCall(name: string, keywords: Map<string, ExactJson>): stri
 /** `json.dumps(value, indent=2, ensure_ascii=False)`. */
 export function pythonJson(value: ExactJson, indent = ""): string {
   if (value === null || typeof value === "boolean") return String(value);
-  if (typeof value === "string") return jsonString(value);
+  if (typeof value === "string") return pythonString(value, false);
   if (value instanceof JsonNumber) return jsonNumber(value);
   const inner = indent + "  ";
   const block = (open: string, lines: string[], close: string) =>
@@ -41,7 +42,7 @@ export function pythonJson(value: ExactJson, indent = ""): string {
     return block("[", value.map((entry) => inner + pythonJson(entry, inner)), "]");
   }
   const lines = [...value].map(([key, entry]) =>
-    `${inner}${jsonString(key)}: ${pythonJson(entry, inner)}`
+    `${inner}${pythonString(key, false)}: ${pythonJson(entry, inner)}`
   );
   return block("{", lines, "}");
 }
@@ -86,22 +87,4 @@ function jsonNumber(number: JsonNumber): string {
   const text = reprNumber(number);
   if (text === "nan") return "NaN";
   return text.replace("inf", "Infinity");
-}
-
-const JSON_SHORT: Record<string, string> = {
-  '"': '\\"',
-  "\\": "\\\\",
-  "\n": "\\n",
-  "\r": "\\r",
-  "\t": "\\t",
-  "\f": "\\f",
-  "\b": "\\b",
-};
-
-function jsonString(text: string): string {
-  // deno-lint-ignore no-control-regex
-  const escaped = text.replace(/["\\\x00-\x1f]/g, (c) => {
-    return JSON_SHORT[c] ?? "\\u" + hex(c.charCodeAt(0), 4);
-  });
-  return `"${escaped}"`;
 }

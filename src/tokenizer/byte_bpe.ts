@@ -105,9 +105,4 @@ export class ByteBpe {
     }
     return this.#merger.merge(n);
   }
-
-  /** Forgets the pieces seen so far. */
-  clearCache(): void {
-    this.#cache.clear();
-  }
 }

@@ -159,9 +159,4 @@ export class CharBpe {
     this.#idOfUnit[32] = idOfCharacter.get(spaceIsMeta ? META_SPACE : " ") ?? -1;
     this.#cache.clear();
   }
-
-  /** Forgets the chunks seen so far. */
-  clearCache(): void {
-    this.#cache.clear();
-  }
 }

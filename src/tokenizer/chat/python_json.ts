@@ -1,6 +1,7 @@
 /** The filter `tojson` of transformers, which is Python's `json.dumps`. @module */
 import { bind, type Given } from "./arguments.ts";
 import { pythonFloat } from "../../formats/python_float.ts";
+import { pythonString } from "../../formats/python_string.ts";
 import {
   entriesOf,
   isSequence,
@@ -60,11 +61,13 @@ function write(value: Value, newline: string, style: Style): string {
     case "ObjectValue": {
       const entries = [...entriesOf(value)!];
       if (style.sortKeys) entries.sort(([a], [b]) => order(toValue(a), toValue(b)));
-      const pairs = entries.map(([k, v]) => quote(k, style) + colon + write(v, inner, style));
+      const pairs = entries.map(([k, v]) =>
+        pythonString(k, style.ensureAscii) + colon + write(v, inner, style)
+      );
       return wrap("{", "}", pairs);
     }
     case "StringValue":
-      return quote(value.value as string, style);
+      return pythonString(value.value as string, style.ensureAscii);
     case "NullValue":
       return "null";
     case "BooleanValue":
@@ -77,24 +80,4 @@ function write(value: Value, newline: string, style: Style): string {
     }
   }
   throw new TypeError(`${kind(value)} is not JSON serializable`);
-}
-
-function quote(text: string, { ensureAscii }: Style): string {
-  // deno-lint-ignore no-control-regex
-  const escaped = text.replace(/[\x00-\x1f"\\]/g, (c) => SHORT[c] ?? unicodeEscape(c));
-  return `"${ensureAscii ? escaped.replace(/[^ -~]/g, unicodeEscape) : escaped}"`;
-}
-
-const SHORT: Record<string, string> = {
-  '"': '\\"',
-  "\\": "\\\\",
-  "\n": "\\n",
-  "\r": "\\r",
-  "\t": "\\t",
-  "\f": "\\f",
-  "\b": "\\b",
-};
-
-function unicodeEscape(unit: string): string {
-  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
