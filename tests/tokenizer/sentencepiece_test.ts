@@ -7,7 +7,14 @@ import { PieceDecoder } from "../../src/tokenizer/sentencepiece/piece_decoder.ts
 import { SentencePiece } from "../../src/tokenizer/sentencepiece/sentence_piece.ts";
 import { type Case, copyOf, FIXTURES, folder, rows } from "./fixtures.ts";
 
-const MODELS = ["llama", "mixtral", "baichuan2", "unigram_nmt_nfkc", "unigram_user_defined"];
+const MODELS = [
+  "llama",
+  "mixtral",
+  "baichuan2",
+  "unigram_nmt_nfkc",
+  "unigram_user_defined",
+  "bpe_custom_rules",
+];
 
 for (const name of MODELS) {
   Deno.test(`SentencePiece does with the model of ${name} what its library does`, () => {

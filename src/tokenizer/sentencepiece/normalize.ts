@@ -30,18 +30,20 @@ export function normalize(text: string, settings: NormalizerSettings): string {
     out += part;
     afterSpace = trims && part.endsWith(" ");
   };
-  const apply = (part: string) => {
-    if (charsmap !== undefined) replaceAll(part, charsmap, add);
-    else if (!trims) add(part);
-    else for (const run of part.match(/ +|[^ ]+/g) ?? []) add(run.startsWith(" ") ? " " : run);
-  };
-  let at = 0;
-  for (const match of protectedTexts ? text.matchAll(protectedTexts) : []) {
-    apply(text.slice(at, match.index));
-    add(match[0]);
-    at = match.index + match[0].length;
+  if (charsmap !== undefined) replaceAll(text, charsmap, protectedTexts, add);
+  else {
+    const apply = (part: string) => {
+      if (!trims) add(part);
+      else for (const run of part.match(/ +|[^ ]+/g) ?? []) add(run.startsWith(" ") ? " " : run);
+    };
+    let at = 0;
+    for (const match of protectedTexts ? text.matchAll(protectedTexts) : []) {
+      apply(text.slice(at, match.index));
+      add(match[0]);
+      at = match.index + match[0].length;
+    }
+    apply(text.slice(at));
   }
-  apply(text.slice(at));
   if (trims) {
     out = out.replace(/[ \u2581]+$/, "");
     if (out === "") return "";
@@ -50,18 +52,36 @@ export function normalize(text: string, settings: NormalizerSettings): string {
   return prefix + out.replaceAll(" ", META_SPACE);
 }
 
-function replaceAll(text: string, charsmap: Charsmap, add: (part: string) => void): void {
+/** From left to right: what is replaced may end inside of a text that would be protected. */
+function replaceAll(
+  text: string,
+  charsmap: Charsmap,
+  protectedTexts: RegExp | undefined,
+  add: (part: string) => void,
+): void {
   const bytes = new TextEncoder().encode(text), decoder = new TextDecoder("utf-8", BOM_STAYS);
-  for (let i = 0; i < bytes.length;) {
-    const found = charsmap.find(bytes, i, true);
-    if (found !== undefined) {
-      add(found.text);
-      i += found.length;
-      continue;
+  const search = (from: number) => {
+    if (protectedTexts === undefined) return null;
+    protectedTexts.lastIndex = from;
+    const match = protectedTexts.exec(text);
+    protectedTexts.lastIndex = 0; // where others begin
+    return match;
+  };
+  let next = search(0);
+  for (let i = 0, units = 0; i < bytes.length;) { // the same place in bytes and in UTF-16 units
+    if (next !== null && next.index < units) next = search(units);
+    const begin = i, lead = bytes[i]!;
+    if (next?.index === units) {
+      add(next[0]);
+      i += new TextEncoder().encode(next[0]).length;
+    } else {
+      const found = charsmap.find(bytes, i, true);
+      i += found?.length ?? (lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4);
+      add(found?.text ?? decoder.decode(bytes.subarray(begin, i)));
     }
-    const lead = bytes[i]!, width = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    add(width === 1 ? String.fromCharCode(lead) : decoder.decode(bytes.subarray(i, i + width)));
-    i += width;
+    for (let k = begin; k < i; k++) {
+      units += (bytes[k]! & 0xc0) === 0x80 ? 0 : bytes[k]! < 0xf0 ? 1 : 2;
+    }
   }
 }
 

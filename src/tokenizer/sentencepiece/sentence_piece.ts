@@ -136,12 +136,12 @@ function bpeParts(
   const standIns: string[] = [];
   let splits = 0;
   model.pieces.forEach(({ text, type }, id) => {
-    if (type !== "normal") return;
+    const isCharacter = text.length === 1 || (text.length === 2 && text.codePointAt(0)! > 0xffff);
+    // that of a control piece too: the library looks up what was not merged by its text alone
+    if (isCharacter && (type === "normal" || type === "control")) idOfCharacter.set(text, id);
+    if (type !== "normal" && !(isCharacter && type === "control")) return;
     symbols.set(text, id);
     splits += text.length - 1;
-    if (text.length === 1 || (text.length === 2 && text.codePointAt(0)! > 0xffff)) {
-      idOfCharacter.set(text, id);
-    }
   });
   const firstStandIn = model.pieces.length;
   const symbol = (text: string) => symbols.get(text);
