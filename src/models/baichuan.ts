@@ -14,6 +14,7 @@ import {
   readChoice,
   readInteger,
   readNotNegative,
+  readPaddingId,
   readPositive,
   requireAtMost,
   requireFalse,
@@ -54,7 +55,7 @@ export function baichuan(config: ModelConfig): ModelDescription {
   const frequencies = isRotary ? ropeFrequencies(config, K) : undefined;
   const eps = readPositive(config, "rms_norm_eps", 1e-6);
   const std = readPositive(config, "initializer_range", 0.02);
-  const paddingId = readInteger(config, "pad_token_id", { min: -1, fallback: -1 });
+  const paddingId = readPaddingId(config, V);
   readChoice(config, "hidden_act", ["silu"], "silu");
   requireFalse(config, "tie_word_embeddings");
   const topWeight = readNotNegative(config, "z_loss_weight", 0);

@@ -18,6 +18,7 @@ import {
   readInteger,
   readPositive,
   requireAtMost,
+  requireFalse,
   requireMultiple,
 } from "./config_json.ts";
 import { normal, ones, zeros } from "./declare.ts";
@@ -47,6 +48,9 @@ export function bloom(config: ModelConfig): ModelDescription {
     "apply_residual_connection_post_layernorm",
     false,
   );
+  if (readInteger(config, "pretraining_tp", { fallback: 1 }) > 1) {
+    requireFalse(config, "slow_but_exact"); // transformers then leaves two biases out
+  }
   const drops = {
     hidden: readDropout(config, "hidden_dropout"),
     attention: readDropout(config, "attention_dropout"),

@@ -27,6 +27,16 @@ export function readInteger(
   return refuse(key, `an integer ${range}`, value);
 }
 
+/**
+ * The token of V whose row of the embedding is not trained from there: `pad_token_id`, of which -1
+ * is the last one as torch has it; -1 when the key is absent or null.
+ */
+export function readPaddingId(config: ModelConfig, V: number): number {
+  const key = "pad_token_id";
+  const id = readInteger(config, key, { min: -1, max: V - 1, fallback: -1 });
+  return id === -1 && config[key] === -1 ? V - 1 : id;
+}
+
 /** Refuses a `value` of `key` that is not a multiple of `unit`, which the key `unitKey` gives. */
 export function requireMultiple(key: string, value: number, unit: number, unitKey?: string): void {
   const name = unitKey === undefined ? "" : `${unitKey} = `;

@@ -12,6 +12,7 @@ import {
   readChoice,
   readDropout,
   readInteger,
+  readPaddingId,
   readPositive,
   requireFalse,
   requireMultiple,
@@ -71,7 +72,7 @@ export function llamaLike(
   const eps = readPositive(config, "rms_norm_eps", 1e-6);
   const std = readPositive(config, "initializer_range", 0.02);
   const tied = readBoolean(config, "tie_word_embeddings", false);
-  const paddingId = readInteger(config, "pad_token_id", { min: -1, fallback: -1 });
+  const paddingId = readPaddingId(config, V);
   readChoice(config, "hidden_act", ["silu"], "silu");
   if (!choosesBiases) {
     for (const key of ["attention_bias", "mlp_bias"]) {

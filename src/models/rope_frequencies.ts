@@ -16,15 +16,17 @@ import {
  *           between: (1 - s) f / factor + s f,  s = (original / w - low) / (high - low)
  *
  * Both spellings are read: `rope_theta` with `rope_scaling`, and `rope_parameters` of newer files.
- * What `rope_parameters` leaves out stands beside it: theta as `rope_theta`, the original length as
- * `max_position_embeddings`.
+ * As in transformers, the older one counts where both are. What either leaves out stands beside it:
+ * theta as `rope_theta`, the original length as `max_position_embeddings`; that length may stand
+ * beside it under its own name, too, and counts before the one inside.
  *
  * @param R Rotated elements of a head
  * @throws {ConfigError} On a scaling other than none, linear or llama3
  */
 export function ropeFrequencies(config: ModelConfig, R: number): Float32Array {
-  const parameters = readObject(config, "rope_parameters");
-  const scaling = parameters ?? readObject(config, "rope_scaling") ?? {};
+  const parameters = readObject(config, "rope_parameters") ?? {};
+  const older = readObject(config, "rope_scaling") ?? {};
+  const scaling = Object.keys(older).length > 0 ? older : parameters;
   const theta = readPositive(scaling, "rope_theta", readPositive(config, "rope_theta", 10000));
   requireValue(scaling, "partial_rotary_factor", 1, 1);
   const typeKey = scaling.rope_type === undefined ? "type" : "rope_type";
@@ -35,9 +37,10 @@ export function ropeFrequencies(config: ModelConfig, R: number): Float32Array {
   if (type === "linear") return plain.map((f) => f / factor);
   const low = readPositive(scaling, "low_freq_factor");
   const high = readPositive(scaling, "high_freq_factor");
+  const originalKey = "original_max_position_embeddings";
   const original = readPositive(
-    scaling,
-    "original_max_position_embeddings",
+    (config[originalKey] ?? undefined) === undefined ? scaling : config,
+    originalKey,
     config.max_position_embeddings as number | undefined, // an integer: the family has checked it
   );
   return plain.map((f) => {
