@@ -163,7 +163,10 @@ class Machine {
         return this.#global(reader.line(), reader.line());
       case "\x93": {
         const [module, name] = this.#popMany(2);
-        return this.#global(String(module), String(name));
+        if (typeof module === "string" && typeof name === "string") {
+          return this.#global(module, name);
+        }
+        throw this.#fail("its pickle asks for what has no name");
       }
       case "R": {
         const [callee, args] = this.#popMany(2);

@@ -3,6 +3,7 @@ import { ByteReader } from "./byte_reader.ts";
 import { CHUNK_BYTES, readAt } from "./file_bytes.ts";
 import { FormatError } from "./format_error.ts";
 import { readPickle } from "./pickle.ts";
+import { showPickled } from "./show_pickled.ts";
 import { type ByteRange, elementCount, type StoredTensor, type TensorFile } from "./tensor_file.ts";
 import { gather, isDense, placeView, type TorchView, TorchWorld } from "./torch_objects.ts";
 import { checksumError, isZip, readZipDirectory, verifyEntry, type ZipEntry } from "./zip_file.ts";
@@ -103,7 +104,7 @@ function readLegacy(file: Deno.FsFile, path: string, size: number): Contents {
   if (magic !== LEGACY_MAGIC) throw reader.fail("it is neither a zip archive nor a torch file");
   const version = readPickle(reader, world);
   if (version !== LEGACY_VERSION) {
-    throw reader.fail(`its version must be ${LEGACY_VERSION}: it is ${version}`);
+    throw reader.fail(`its version must be ${LEGACY_VERSION}: it is ${showPickled(version)}`);
   }
   const machine = readPickle(reader, world);
   if (!(machine instanceof Map) || machine.get("little_endian") !== true) {
@@ -116,7 +117,7 @@ function readLegacy(file: Deno.FsFile, path: string, size: number): Contents {
   let at = reader.position;
   for (const key of keys) {
     const storage = world.storages.get(key);
-    if (!storage) throw reader.fail(`it has a storage ${key} that no tensor names`);
+    if (!storage) throw reader.fail(`it has a storage ${showPickled(key)} that no tensor names`);
     const elements = new ByteReader(file, path, at, size).u64();
     if (elements * storage.itemBytes !== storage.bytes) {
       throw reader.fail(

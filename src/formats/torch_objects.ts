@@ -1,6 +1,7 @@
 /** What the pickle of a torch file may hold: tensors as views of storages, and little else. @module */
 import { CHUNK_BYTES } from "./file_bytes.ts";
 import { isFunction, type PickleFunction, type PickleHost } from "./pickle.ts";
+import { showPickled } from "./show_pickled.ts";
 import { DTYPE_BITS, elementCount, type StoredType, tensorBytes } from "./tensor_file.ts";
 import { DTYPES, STORAGE_TYPES } from "./torch_types.ts";
 
@@ -123,11 +124,13 @@ export class TorchWorld implements PickleHost {
       throw new RangeError("its pickle has a persistent id that is no storage");
     }
     if (typeof key !== "string" || !/^[\w-]+$/.test(key)) {
-      throw new RangeError(`a storage must have a plain name: it is ${JSON.stringify(key)}`);
+      throw new RangeError(`a storage must have a plain name: it is ${showPickled(key)}`);
     }
     const bytes = tensorBytes(type.dtype, [elements]);
     if (bytes === undefined) {
-      throw new RangeError(`its storage ${key} must fit a file: it has ${elements} elements`);
+      throw new RangeError(
+        `its storage ${key} must fit a file: it has ${showPickled(elements)} elements`,
+      );
     }
     const known = this.storages.get(key);
     if (known && (known.bytes !== bytes || known.dtype !== type.dtype)) {
@@ -211,7 +214,9 @@ function refuseFlags(flags: unknown): void {
   if (!(flags instanceof Map) || flags.size === 0) return;
   throw new RangeError(
     `a tensor must have the values that are stored: it has the flag ${
-      [...flags.keys()].join(", ")
+      [...flags.keys()].map((flag) => typeof flag === "string" ? flag : showPickled(flag)).join(
+        ", ",
+      )
     }`,
   );
 }
@@ -233,15 +238,16 @@ function view(
         show(strides),
     );
   }
-  if (!isSize(offset)) throw new RangeError(`a tensor must have an offset from 0: it is ${offset}`);
+  if (!isSize(offset)) {
+    throw new RangeError(`a tensor must have an offset from 0: it is ${showPickled(offset)}`);
+  }
   const type = dtype instanceof TorchName ? dtype.dtype : storage.dtype;
   return { storage, dtype: type, offset, shape, strides };
 }
 
 function show(sizes: unknown): string {
-  if (!Array.isArray(sizes)) return typeof sizes;
-  const shown = sizes.slice(0, 8).map((x) => typeof x === "number" ? x : typeof x);
-  return `[${shown.join(", ")}]`;
+  if (!Array.isArray(sizes)) return showPickled(sizes);
+  return `[${sizes.slice(0, 8).map(showPickled).join(", ")}]`;
 }
 
 function isStorage(value: unknown): value is TorchStorage {

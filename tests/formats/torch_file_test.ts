@@ -165,6 +165,38 @@ Deno.test("openTorchFile() refuses a view that repeats a small storage beyond th
   });
 });
 
+Deno.test("openTorchFile() never walks the lists of a pickle to tell what is wrong with them", () => {
+  const laughs = "]q\0" + Array.from({ length: 60 }, (_, i) => {
+    const [list, next] = [i, i + 1].map((n) => String.fromCharCode(n));
+    return `(h${list}h${list}lq${next}`;
+  }).join(""); // 2^60 lists in all, by the last of which h60 asks
+  const lists = "h\x3c";
+  const string = (value: string) => `\x8c${String.fromCharCode(value.length)}${value}`;
+  const storage = (key: string, elements: string) =>
+    `(${string("storage")}ctorch\nFloatStorage\n${key}${string("cpu")}${elements}tQ`;
+  const tensor = (offset: string, flags: string) =>
+    `ctorch._utils\n_rebuild_tensor_v2\n(${storage(string("0"), "K\x04")}${offset}` +
+    `(K\x04t(K\x01tNN${flags}tR`;
+  const cases: [code: string, message: string][] = [
+    [`${lists}${string("x")}\x93`, "asks for what has no name"],
+    [storage(lists, "K\x04"), "must have a plain name: it is a list"],
+    [storage("\x8a\x09".padEnd(11, "\xff"), "K\x04"), "must have a plain name: it is -1"],
+    [storage(string("0"), lists), "it has a list elements"],
+    [tensor(lists, ""), "an offset from 0: it is a list"],
+    [tensor("K\0", `}${lists}Ns`), "it has the flag a list"],
+  ];
+  const bytes = (code: string) => Uint8Array.from(code, (letter) => letter.charCodeAt(0));
+  for (const [code, message] of cases) {
+    withFile(zip64({ "x/data.pkl": bytes(`\x80\x02${laughs}${code}.`) }), (path) => {
+      assertThrows(() => openTorchFile(path), FormatError, message);
+    });
+  }
+  const magic = "\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
+  withFile(bytes(`${magic}\x80\x02${laughs}.`), (path) => {
+    assertThrows(() => openTorchFile(path), FormatError, "version must be 1001: it is a list");
+  });
+});
+
 function readAll(path: string): void {
   using file = openTorchFile(path);
   for (const name of file.tensors.keys()) file.read(name);
