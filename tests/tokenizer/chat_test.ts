@@ -177,6 +177,25 @@ Deno.test("loadChat() says what is wrong with a template, and gives nothing with
   }
 });
 
+Deno.test("templates may ask for functions, and for parts of contents that have none", () => {
+  const render = (template: string, content: unknown) => {
+    const messages = [{ role: "user", content }] as ChatMessage[];
+    return new JinjaTemplate(template, {}).render({ messages }, false).text;
+  };
+  // as Llama 3.2, LLaVA and Llama 4 have them
+  const now = "{% if strftime_now is defined %}{{ strftime_now('%Y')|length }}{% endif %}";
+  assertEquals(render(now, ""), "4");
+  const images = "{{ messages[0].content|selectattr('type', 'equalto', 'image')|list|length }}";
+  assertEquals([render(images, "hi"), render(images, [{ type: "image" }])], ["0", "1"]);
+  const texts =
+    "{{ messages[0].content|selectattr('text', 'defined')|map(attribute='text')|join }}";
+  assertEquals([render(texts, null), render(texts, "hi"), render(texts, [{ text: "a" }])], [
+    "",
+    "",
+    "a",
+  ]);
+});
+
 Deno.test("a conversation that the template refuses, or whose turns are lost, is a ChatError", () => {
   const { template, tokens } = templates["llama2"]!;
   const refused = chatOf("llama", { ...tokens, chat_template: template }).chat;

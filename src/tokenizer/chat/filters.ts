@@ -31,6 +31,7 @@ import {
 } from "./python_values.ts";
 import { capitalize, SPACE, strip } from "./python_text.ts";
 import { replace, splitLines } from "./string_methods.ts";
+import { memberOf } from "./template_variables.ts";
 
 /** What a filter gives for a value and its arguments. */
 export type Filter = (value: Value, given: Given) => Value;
@@ -200,19 +201,12 @@ export function getter(attribute?: Value, ignoresCase = false): (item: Value) =>
 
 function member(item: Value, name: string): Value {
   if (item.type === "UndefinedValue") throw new TypeError(`${name} of what is undefined`);
-  const isIndex = /^\d+$/.test(name), items = itemsOf(item);
-  if (items && isSequence(item) && isIndex) return items[Number(name)] ?? toValue(undefined);
-  if (item.type === "ObjectValue" && !isIndex) {
-    const found = entriesOf(item)!.get(name);
-    if (found !== undefined || !DICT_METHODS.has(name)) return found ?? toValue(undefined);
+  if (!/^-?\d+$/.test(name)) return memberOf(item, name, false);
+  if (isSequence(item) && !name.startsWith("-")) {
+    return itemsOf(item)![Number(name)] ?? toValue(undefined);
   }
-  throw new TypeError(`the attribute ${name} of ${kind(item)} is not supported`);
+  throw new TypeError(`an item of ${kind(item)} is not supported`);
 }
-
-/** Attributes that every dict has. */
-export const DICT_METHODS: ReadonlySet<string> = new Set(
-  "clear copy fromkeys get items keys pop popitem setdefault update values".split(" "),
-);
 
 function plain(name: string, run: (value: Value) => Value): Filter {
   return (value, given) => {

@@ -14,11 +14,11 @@ export function mapItems(
   { args, keywords }: Given,
   apply: (name: string, item: Value, given: Given) => Value,
 ): Value {
-  const [name, ...others] = args;
+  const [name, ...others] = args, items = itemsIn(list);
   const attribute = keywords.get("attribute"), fallback = keywords.get("default");
   if (name !== undefined) {
     const given = { args: others, keywords };
-    return iterableOf("Generator", iterate(list).map((item) => apply(toText(name), item, given)));
+    return iterableOf("Generator", items.map((item) => apply(toText(name), item, given)));
   }
   if (attribute === undefined || [...keywords.keys()].some((name) => !KEYWORDS.has(name))) {
     throw new TypeError("map needs a filter or attribute=");
@@ -27,11 +27,16 @@ export function mapItems(
   if (fallback !== undefined && toText(attribute).includes(".")) {
     throw new SyntaxError("map with a default and an attribute of an attribute is not supported");
   }
-  const mapped = iterate(list).map((item) => {
+  const mapped = items.map((item) => {
     const value = get(item);
     return value.type === "UndefinedValue" && fallback !== undefined ? fallback : value;
   });
   return iterableOf("Generator", mapped);
+}
+
+/** What is false has no items, whatever it is. */
+function itemsIn(list: Value): readonly Value[] {
+  return isTrue(list) ? iterate(list) : [];
 }
 
 const KEYWORDS = new Set(["attribute", "default"]);
@@ -44,7 +49,7 @@ export function selectItems(name: string, list: Value, { args, keywords }: Given
     throw new TypeError(`${name} does not take these arguments`);
   }
   const get = getter(attribute), [testName, other] = test;
-  const chosen = iterate(list).filter((item) => {
+  const chosen = itemsIn(list).filter((item) => {
     const value = get(item);
     const isKept = testName === undefined ? isTrue(value) : passes(toText(testName), value, other);
     return isKept === keeps;

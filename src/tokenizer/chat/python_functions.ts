@@ -8,7 +8,6 @@ import {
   REQUIRED,
   type Signature,
 } from "./arguments.ts";
-import { DICT_METHODS } from "./filters.ts";
 import {
   dictOf,
   entriesOf,
@@ -28,6 +27,7 @@ import {
 } from "./python_values.ts";
 import { strftime } from "./strftime.ts";
 import { OTHER_METHODS, PARTITIONS, STRING_METHODS } from "./string_methods.ts";
+import { DICT_METHODS } from "./template_variables.ts";
 
 /** A function of templates. */
 export type PythonFunction = (given: Given) => Value;

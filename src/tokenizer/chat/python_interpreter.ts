@@ -14,6 +14,7 @@ import { callMethod, FUNCTIONS, loopAt, OTHER_FUNCTIONS } from "./python_functio
 import { itemAt, operate, operateOnOne, sliceOf } from "./python_operators.ts";
 import {
   entriesOf,
+  functionOf,
   isSafe,
   iterate,
   kind,
@@ -230,9 +231,10 @@ class PythonInterpreter extends Interpreter {
     if (constant !== undefined) return toValue(constant);
     const value = scope.lookupVariable(name) as Value;
     if (name === "varargs" && value.type === "ArrayValue") return tupleOf(iterate(value));
-    if (
-      value.type === "UndefinedValue" && (FUNCTIONS.has(name) || OTHER_FUNCTIONS.includes(name))
-    ) {
+    if (value.type !== "UndefinedValue") return value;
+    const known = FUNCTIONS.get(name);
+    if (known !== undefined) return functionOf((args) => known({ args, keywords: new Map() }));
+    if (OTHER_FUNCTIONS.includes(name)) {
       throw new SyntaxError(`the function ${name} is not supported here`);
     }
     return value;

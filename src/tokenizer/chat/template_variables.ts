@@ -1,6 +1,13 @@
 /** Where templates read from and assign to. @module */
-import { DICT_METHODS } from "./filters.ts";
-import { entriesOf, isSequence, iterate, kind, toValue, type Value } from "./python_values.ts";
+import {
+  entriesOf,
+  isSequence,
+  iterate,
+  kind,
+  numberOf,
+  toValue,
+  type Value,
+} from "./python_values.ts";
 import { isTextMethod } from "./string_methods.ts";
 
 /** A node of a parsed template; which fields it has depends on its type. */
@@ -29,22 +36,36 @@ export const CONSTANTS: ReadonlyMap<string, boolean | null> = new Map([
   ["None", null],
 ]);
 
+/** Attributes that every dict has. */
+export const DICT_METHODS: ReadonlySet<string> = new Set(
+  "clear copy fromkeys get items keys pop popitem setdefault update values".split(" "),
+);
+
+const LIST_METHODS = new Set(
+  "append clear copy count extend index insert pop remove reverse sort".split(" "),
+);
+const NUMBER_ATTRIBUTES = new Set(
+  ("as_integer_ratio bit_count bit_length conjugate denominator from_bytes fromhex hex imag " +
+    "is_integer numerator real to_bytes").split(" "),
+);
+
 /** `object.name`, or `object["name"]`: an entry; methods can only be called. */
 export function memberOf(object: Value, name: string, isAttribute: boolean): Value {
   const hasFields = ["ObjectValue", "NamespaceValue", "LoopValue"].includes(object.type);
   const found = hasFields ? entriesOf(object)!.get(name) : undefined;
-  const isMethod = object.type === "ObjectValue" && DICT_METHODS.has(name) ||
-    object.type === "StringValue" && isTextMethod(name) ||
-    isSequence(object) && (name === "index" || name === "count");
-  if (found !== undefined && !(isMethod && isAttribute)) return found;
-  const isPlain = hasFields || object.type === "StringValue" || object.type === "NullValue" ||
-    isSequence(object);
-  if (isMethod || !isPlain) {
-    throw new SyntaxError(
-      `the attribute ${name} of ${kind(object)} is not supported without a call`,
-    );
-  }
+  const isOwn = isBuiltIn(object, name);
+  if (found !== undefined && !(isOwn && isAttribute)) return found;
+  if (isOwn !== false) throw new SyntaxError(`${name} of ${kind(object)} is not supported here`);
   return toValue(undefined);
+}
+
+/** Whether values of this type have an attribute of this name; undefined if that is not known. */
+function isBuiltIn(object: Value, name: string): boolean | undefined {
+  if (object.type === "ObjectValue") return DICT_METHODS.has(name);
+  if (object.type === "StringValue") return isTextMethod(name);
+  if (isSequence(object)) return LIST_METHODS.has(name);
+  if (numberOf(object) !== undefined) return NUMBER_ATTRIBUTES.has(name);
+  return ["NamespaceValue", "LoopValue", "NullValue"].includes(object.type) ? false : undefined;
 }
 
 /**

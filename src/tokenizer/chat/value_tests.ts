@@ -27,6 +27,8 @@ export function passes(name: string, value: Value, other?: Value): boolean {
     return ((number % divisor) + divisor) % divisor;
   };
   switch (name) {
+    case "callable":
+      return value.type === "FunctionValue" || value.type === "UndefinedValue"; // calling it is what fails
     case "boolean":
       return value.type === "BooleanValue";
     case "defined":
