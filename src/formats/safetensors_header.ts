@@ -136,8 +136,8 @@ function parseObject(path: string, bytes: Uint8Array): Record<string, unknown> {
   } catch (cause) {
     throw new FormatError(path, "its header is not JSON", { cause });
   }
-  const twice = findRepeatedKey(text);
-  if (twice !== undefined) throw new FormatError(path, `its header has the key ${twice} twice`);
+  const fault = findFault(text);
+  if (fault !== undefined) throw new FormatError(path, `its header has ${fault}`);
   return json as Record<string, unknown>;
 }
 
@@ -169,9 +169,13 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** The first key that an object of a valid JSON text has twice; JSON.parse would keep the last. */
-function findRepeatedKey(json: string): string | undefined {
+/**
+ * The first thing in a valid JSON text that JSON.parse takes and the format does not: a key that an
+ * object has twice, one that is no Unicode, or a number that is not written as a whole one.
+ */
+function findFault(json: string): string | undefined {
   const objects: Set<string>[] = [];
+  const number = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
   let text = "";
   for (let at = 0; at < json.length; at++) {
     const character = json[at];
@@ -184,8 +188,14 @@ function findRepeatedKey(json: string): string | undefined {
     else if (character === ":") {
       const key: string = JSON.parse(text);
       const keys = objects[objects.length - 1];
-      if (keys.has(key)) return text;
+      if (keys.has(key)) return `the key ${text} twice`;
+      if (!key.isWellFormed()) return `the key ${text}, which is no text`;
       keys.add(key);
+    } else if (character === "-" || character >= "0" && character <= "9") {
+      number.lastIndex = at;
+      const [digits] = number.exec(json)!;
+      if (/[.eE]|^-0/.test(digits)) return `the number ${digits}, which is not a whole one`;
+      at += digits.length - 1;
     }
   }
   return undefined;
