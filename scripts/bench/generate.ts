@@ -3,13 +3,15 @@
  * Speed of generation with the bench model and batch 1, all threads: the best of three prompts, each
  * at the start of a sequence, and the mean of the tokens after the last.
  *
- *   deno run -A scripts/bench/generate.ts [--prompt-tokens 512] [--new-tokens 64]
+ *   deno run -A scripts/bench/generate.ts [--prompt-tokens 512] [--new-tokens 64] [--peer PYTHON]
  *
- * Beside decode stands the rate at which the weights are read, and that of a plain copy.
+ * Beside decode stands the rate at which the weights are read, and that of a plain copy. With `--peer`
+ * torch and transformers do the same right before.
  *
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { join } from "@std/path";
 import { readModelConfig } from "../../src/checkpoint/model_dir.ts";
 import { LanguageModel } from "../../src/inference/language_model.ts";
 import { Sampler } from "../../src/inference/sampler.ts";
@@ -17,12 +19,14 @@ import { initializeWeights } from "../../src/models/load_weights.ts";
 import { describeModel } from "../../src/models/registry.ts";
 import { Device } from "../../src/tensor/device.ts";
 import type { FloatType } from "../../src/tensor/dtype.ts";
+import { runPeer, times } from "./peer.ts";
 
-const args = parseArgs(Deno.args, { string: ["prompt-tokens", "new-tokens"] });
+const args = parseArgs(Deno.args, { string: ["prompt-tokens", "new-tokens", "peer"] });
 const promptTokens = Number(args["prompt-tokens"] ?? 512);
 const newTokens = Number(args["new-tokens"] ?? 64);
+const MODEL = "configs/models/bench";
 const model = describeModel({
-  ...readModelConfig("configs/models/bench"),
+  ...readModelConfig(MODEL),
   max_position_embeddings: promptTokens + newTokens + 1,
 });
 
@@ -36,6 +40,13 @@ function readRate(): number {
 }
 
 function measure(dtype: FloatType) {
+  const peer = args.peer &&
+    runPeer<{ prefill: number; decode: number }>(args.peer, "generate", [
+      join(MODEL, "config.json"),
+      dtype,
+      String(promptTokens),
+      String(newTokens),
+    ]);
   using device = Device.open();
   let weightBytes = 0;
   const language = LanguageModel.load(
@@ -67,6 +78,10 @@ function measure(dtype: FloatType) {
     "prefill tokens/s": prefill.toFixed(0),
     "decode tokens/s": decode.toFixed(1),
     "weights read GB/s": (decode * weightBytes / 1e9).toFixed(1),
+    ...(peer && {
+      "prefill beside torch": times(prefill, peer.prefill),
+      "decode beside torch": times(decode, peer.decode),
+    }),
   };
 }
 

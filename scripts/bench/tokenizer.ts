@@ -3,12 +3,14 @@
  * trained on one half of a corpus and encode the other half (10 MB).
  *
  *     deno run -A scripts/bench/tokenizer.ts [CORPUS.txt|.json|.jsonl] [--tokenizer DIR]...
+ *         [--peer PYTHON]
  *
  * With `--tokenizer` nothing is trained: the tokenizers in these directories, such as those of a model
  * with a vocabulary of 250,000 tokens, encode 10 MB of the corpus. Without a file the corpus is what text the
  * machine has under /usr/share; `scripts/corpus` makes one of many languages. Cold: a tokenizer that was
  * just loaded, best of three; warm: the same text once more. On a busy machine the rate per CPU second
- * (all threads of the process) says more than the other.
+ * (all threads of the process) says more than the other. With `--peer` Hugging Face's tokenizers read
+ * the same files and encode the same texts right before; the ratio is of the cold rates per CPU second.
  *
  * @module
  */
@@ -21,12 +23,13 @@ import { loadTokenizer } from "../../src/tokenizer/mod.ts";
 import { corpusTexts } from "../../src/tokenizer/train/corpus_texts.ts";
 import { learnMerges } from "../../src/tokenizer/train/learn_merges.ts";
 import { trainTokenizer } from "../../src/tokenizer/train/train.ts";
+import { runPeer, times } from "./peer.ts";
 
 const HALF = 10e6, VOCAB = 32_000, RUNS = 3;
 const FOLDERS = ["doc", "common-licenses", "perl", "perl5", "man", "i18n/locales"];
 
-const { _: [corpus], tokenizer: given } = parseArgs(Deno.args, {
-  string: ["tokenizer"],
+const { _: [corpus], tokenizer: given, peer } = parseArgs(Deno.args, {
+  string: ["tokenizer", "peer"],
   collect: ["tokenizer"],
 });
 const texts = corpus ? corpusTexts(String(corpus)) : machineTexts();
@@ -61,28 +64,45 @@ function expectLossless(kind: string, home: string): void {
 }
 
 function measure(kind: string, home: string, note: string): void {
+  const peers = peer && runTokenizers(peer, home);
   let load = Infinity, ids = 0;
   const best = { cold: [Infinity, Infinity], warm: [Infinity, Infinity] };
   for (let run = 0; run < RUNS; run++) {
     const start = performance.now();
     const tokenizer = loadTokenizer(home);
     load = Math.min(load, performance.now() - start);
-    for (const times of [best.cold, best.warm]) {
+    for (const least of [best.cold, best.warm]) {
       const begin = performance.now(), cpu = cpuSeconds();
       ids = 0;
       for (const text of test) ids += tokenizer.encode(text).length;
-      times[0] = Math.min(times[0]!, (performance.now() - begin) / 1e3);
-      times[1] = Math.min(times[1]!, cpuSeconds() - cpu);
+      least[0] = Math.min(least[0]!, (performance.now() - begin) / 1e3);
+      least[1] = Math.min(least[1]!, cpuSeconds() - cpu);
     }
   }
-  const rate = (times: number[]) => {
-    const [wall, cpu] = times.map((seconds) => (megabytes / seconds).toFixed(1));
+  const rate = (least: number[]) => {
+    const [wall, cpu] = least.map((seconds) => (megabytes / seconds).toFixed(1));
     return `${wall} MB/s (${cpu} per CPU second)`;
   };
+  const ratio = peers
+    ? `  ${times(megabytes / best.cold[1]!, peers.cpuRate)} of tokenizers' ${
+      peers.cpuRate.toFixed(1)
+    }` +
+      (peers.ids === ids ? "" : `, which makes ${peers.ids} ids`)
+    : "";
   console.log(
     `${kind.padEnd(13)}  cold ${rate(best.cold)}  warm ${rate(best.warm)}  ${ids} ids  ` +
-      `load ${load.toFixed(0)} ms${note}`,
+      `load ${load.toFixed(0)} ms${note}${ratio}`,
   );
+}
+
+function runTokenizers(python: string, home: string): { cpuRate: number; ids: number } {
+  const file = Deno.makeTempFileSync({ prefix: "llmpipe-bench-" });
+  try {
+    Deno.writeTextFileSync(file, JSON.stringify(test));
+    return runPeer(python, "tokenizer", [join(home, "tokenizer.json"), file]);
+  } finally {
+    Deno.removeSync(file);
+  }
 }
 
 function cpuSeconds(): number {

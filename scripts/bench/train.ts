@@ -3,22 +3,25 @@
  * Training speed beside the GEMM peak of the same machine in the same minute, and where time goes.
  *
  *   deno run -A scripts/bench/train.ts [--config configs/bench.yml] [--steps 4] [--only f32-1]
+ *       [--peer PYTHON]
  *
  * Runs f32 and bf16, each with one rank of all threads and with two pipeline ranks. The share of peak
  * is (3 x forward operations per token, see src/pipeline/layer_costs.ts) x tokens/s over the peak,
- * which is the best oneDNN product of a few sizes, timed before and after the run.
+ * which is the best oneDNN product of a few sizes, timed before and after the run. With `--peer` torch
+ * and transformers train the same model in one process, before and after each run.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { join } from "@std/path";
-import { loadConfig } from "../../src/config/load.ts";
+import { loadConfig, type TrainConfig } from "../../src/config/load.ts";
 import { describeConfigured } from "../../src/train/prepare.ts";
 import { layerCosts } from "../../src/pipeline/layer_costs.ts";
 import { Device } from "../../src/tensor/device.ts";
 import type { FloatType } from "../../src/tensor/dtype.ts";
+import { runPeer, times } from "./peer.ts";
 import { profileStep } from "./profile_step.ts";
 import { writeTokens } from "./tokens.ts";
 
-const args = parseArgs(Deno.args, { string: ["config", "steps", "only"] });
+const args = parseArgs(Deno.args, { string: ["config", "steps", "only", "peer"] });
 const configPath = args.config ?? "configs/bench.yml";
 const steps = Number(args.steps ?? 4);
 
@@ -62,7 +65,8 @@ async function measure(run: Run, dir: string) {
     `data_path=${join(dir, "tokens.jsonl")}`,
     `save_path=${save}`,
   ];
-  const before = gemmPeak(run.dtype);
+  const config = loadConfig(configPath, overrides);
+  const before = gemmPeak(run.dtype), peerBefore = peerRate(config, run.dtype);
   const command = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
@@ -76,12 +80,11 @@ async function measure(run: Run, dir: string) {
     stderr: "inherit",
   });
   if (!(await command.output()).success) throw new Error(`The run ${run.name} failed`);
-  const peak = Math.max(before, gemmPeak(run.dtype));
+  const peak = Math.max(before, gemmPeak(run.dtype)), peerAfter = peerRate(config, run.dtype);
   const lines = Deno.readTextFileSync(join(save, "metrics.jsonl")).trim().split("\n");
   const rates = lines.slice(1).map((line) => JSON.parse(line).tokens_per_second).sort((a, b) =>
     a - b
   );
-  const config = loadConfig(configPath, overrides);
   const flops = layerCosts(describeConfigured(config), config.max_seq_len)
     .reduce((sum, cost) => sum + 3 * cost.flops, 0);
   const rate = rates[Math.floor(rates.length / 2)];
@@ -90,7 +93,26 @@ async function measure(run: Run, dir: string) {
     "GFLOP/s": (flops * rate / 1e9).toFixed(0),
     "GEMM peak": peak.toFixed(0),
     "share of peak": `${(100 * flops * rate / 1e9 / peak).toFixed(1)} %`,
+    ...(args.peer && { "beside torch": times(rate, (peerBefore + peerAfter) / 2) }),
   };
+}
+
+/** Tokens/s of torch; 0 if it is not asked for. */
+function peerRate(config: TrainConfig, dtype: FloatType): number {
+  if (!args.peer) return 0;
+  const sizes = [
+    steps,
+    config.train_batch_size,
+    config.max_seq_len,
+    config.train_micro_batch_size_per_gpu,
+  ];
+  const modelConfig = join(config.model_path, "config.json");
+  const { tokensPerSecond } = runPeer<{ tokensPerSecond: number }>(args.peer, "train", [
+    modelConfig,
+    dtype,
+    ...sizes.map(String),
+  ]);
+  return tokensPerSecond;
 }
 
 const dir = Deno.makeTempDirSync({ prefix: "llmpipe-bench-" });
