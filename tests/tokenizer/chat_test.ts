@@ -3,6 +3,7 @@ import { fromFileUrl, join } from "@std/path";
 import { gunzipSync } from "node:zlib";
 import { ConfigError } from "../../src/config/config_error.ts";
 import { JinjaTemplate } from "../../src/tokenizer/chat/jinja_template.ts";
+import { learnedRanges } from "../../src/tokenizer/chat/turns.ts";
 import { strftime } from "../../src/tokenizer/chat/strftime.ts";
 import {
   ChatError,
@@ -131,6 +132,28 @@ Deno.test("every template without marks finds its turns in every conversation it
       else if (role !== "tool") assert(!text.includes(`${visible}\n`), where);
     }
   }
+});
+
+Deno.test("earlier turns are found though the last one has thoughts and another end", () => {
+  // as Qwen 3.5 (which opens thoughts in the generation prompt) and gpt-oss have it
+  const template =
+    "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' and loop.last %}" +
+    "<think>\n\n</think>\n{% endif %}{{ m.content|trim }}{{ '<return>' if loop.last else '<end>' }}" +
+    "{% endfor %}{% if add_generation_prompt %}<assistant><think>\n{% endif %}";
+  const jinja = new JinjaTemplate(template, {});
+  const messages = [
+    user("d"),
+    assistant(" d "),
+    user("n"),
+    assistant("end"),
+    user("n"),
+    assistant("d"),
+  ];
+  const { text } = jinja.render({ messages }, false);
+  const learned = learnedRanges(jinja, { messages }, text).map(([from, to]) =>
+    text.slice(from, to)
+  );
+  assertEquals(learned, ["d<end>", "end<end>", "\n</think>\nd<return>"]);
 });
 
 Deno.test("a message of weight 0 is not learned, in marked templates as in others", () => {
