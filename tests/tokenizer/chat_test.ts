@@ -136,10 +136,11 @@ Deno.test("every template without marks finds its turns in every conversation it
 
 Deno.test("earlier turns are found though the last one has thoughts and another end", () => {
   // as Qwen 3.5 (which opens thoughts in the generation prompt) and gpt-oss have it
-  const template =
-    "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' and loop.last %}" +
-    "<think>\n\n</think>\n{% endif %}{{ m.content|trim }}{{ '<return>' if loop.last else '<end>' }}" +
-    "{% endfor %}{% if add_generation_prompt %}<assistant><think>\n{% endif %}";
+  const template = "{% for m in messages %}<{{ m.role }}>" +
+    "{% set is_last = loop.last and m.role == 'assistant' %}" +
+    "{% if is_last %}<think>\n\n</think>\n{% endif %}{{ m.content|trim }}" +
+    "{{ '<return>' if is_last else '<end>' }}{% endfor %}" +
+    "{% if add_generation_prompt %}<assistant><think>\n{% endif %}";
   const jinja = new JinjaTemplate(template, {});
   const messages = [
     user("d"),
