@@ -18,6 +18,7 @@ import {
   requireFalse,
   requireMultiple,
   requireValue,
+  requireZero,
 } from "./config_json.ts";
 import { normal, ones, zeros } from "./declare.ts";
 import type { Forward, ModelDescription } from "./model.ts";
@@ -55,6 +56,8 @@ export function chatglm(config: ModelConfig): ModelDescription {
     hidden: readDropout(config, "hidden_dropout"),
     attention: readDropout(config, "attention_dropout"),
   };
+  requireZero(config, "quantization_bit"); // its own code would quantize plain weights
+  requireZero(config, "pre_seq_len"); // keys and values that are learned before the prompt
   requireFalse(config, "add_bias_linear");
   requireFalse(config, "apply_residual_connection_post_layernorm");
   requireFalse(config, "tie_word_embeddings");

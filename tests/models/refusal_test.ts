@@ -22,6 +22,8 @@ const CASES: [model: string, changes: Record<string, unknown>, message: string][
   ["chatglm3/hf", { multi_query_attention: false }, "multi_query_attention must be true"],
   ["chatglm3/hf", { rmsnorm: false }, "rmsnorm must be true"],
   ["chatglm3/hf", { add_bias_linear: true }, "add_bias_linear must be false"],
+  ["chatglm3/hf", { quantization_bit: 8 }, "quantization_bit must be 0"],
+  ["chatglm3/hf", { pre_seq_len: 128 }, "pre_seq_len must be 0"],
   ["chatglm3/hf", { hidden_dropout: -0.1 }, "hidden_dropout must be a number in [0, 1)"],
   ["llama_gqa/hf", { quantization_config: { quant_method: "gptq" } }, 'quant_method is "gptq" (if'],
   [
