@@ -45,13 +45,13 @@ const KEYWORDS = new Set(["attribute", "default"]);
 export function selectItems(name: string, list: Value, { args, keywords }: Given): Value {
   const byAttribute = name.endsWith("attr"), keeps = name.startsWith("select");
   const [attribute, ...test] = byAttribute ? args : [undefined, ...args];
-  if (keywords.size > 0 || byAttribute && attribute === undefined || test.length > 2) {
-    throw new TypeError(`${name} does not take these arguments`);
-  }
-  const get = getter(attribute), [testName, other] = test;
+  if (byAttribute && attribute === undefined) throw new TypeError(`${name} needs an attribute`);
+  const get = getter(attribute), [wanted, ...others] = test as Value[];
   const chosen = itemsIn(list).filter((item) => {
     const value = get(item);
-    const isKept = testName === undefined ? isTrue(value) : passes(toText(testName), value, other);
+    const isKept = wanted === undefined
+      ? isTrue(value)
+      : passes(toText(wanted), value, { args: others, keywords });
     return isKept === keeps;
   });
   return iterableOf("Generator", chosen);

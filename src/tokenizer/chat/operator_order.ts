@@ -31,14 +31,9 @@ interface Level {
  *
  * @throws {SyntaxError} If there is `a < b < c`, which the engine reads as `(a < b) < c`
  */
-export function inOrder<T extends Token>(tokens: readonly T[]): T[] {
-  const out: T[] = [], levels = [newLevel()];
-  const put = (value: string, type: string, at: number) =>
-    out.splice(
-      at,
-      0,
-      Object.assign(Object.create(Object.getPrototypeOf(tokens[0])), { value, type }),
-    );
+export function inOrder(tokens: readonly Token[]): Token[] {
+  const out: Token[] = [], levels = [newLevel()];
+  const put = (value: string, type: string, at: number) => out.splice(at, 0, { value, type });
   tokens.forEach((token, i) => {
     const { type, value } = token, level = levels.at(-1)!;
     const isOperator = type !== "StringLiteral" && type !== "Text";
@@ -57,7 +52,7 @@ export function inOrder<T extends Token>(tokens: readonly T[]): T[] {
       level.isOpen = true;
     } else if (type === "AdditiveBinaryOperator" && value !== "~") level.afterSum = out.length;
     else if (COMPARISONS.has(value) && !isOfLoop(tokens, i, levels.length)) {
-      if (level.hasComparison) throw new SyntaxError("a chain of comparisons is not supported");
+      if (level.hasComparison) throw new SyntaxError(CHAIN);
       Object.assign(level, newLevel(), { hasComparison: true });
     } else if (BREAKS.has(value) && !(value === "not" && tokens[i + 1]?.value === "in")) {
       Object.assign(level, newLevel());
@@ -65,6 +60,8 @@ export function inOrder<T extends Token>(tokens: readonly T[]): T[] {
   });
   return out;
 }
+
+const CHAIN = "a chain of comparisons is not supported: write a < b and b < c";
 
 function newLevel(): Level {
   return { hasComparison: false, afterSum: undefined, isOpen: false };

@@ -8,6 +8,7 @@ import {
   REQUIRED,
   type Signature,
 } from "./arguments.ts";
+import { ChatError } from "./chat_error.ts";
 import {
   dictOf,
   entriesOf,
@@ -36,7 +37,7 @@ export type PythonFunction = (given: Given) => Value;
 export const FUNCTIONS: ReadonlyMap<string, PythonFunction> = new Map<string, PythonFunction>([
   ["raise_exception", (given) => {
     const [message] = bindPlain("raise_exception", { message: REQUIRED }, given);
-    throw new Error(String(message));
+    throw new ChatError(`the chat template does not take it: ${message}`);
   }],
   ["strftime_now", (given) => {
     const [format] = bindPlain("strftime_now", { format: REQUIRED }, given);

@@ -22,6 +22,30 @@ export function quote(text: string): string {
   return mark + escaped + mark;
 }
 
+const ESCAPE =
+  /\\(?:([0-7]{1,3})|x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|(\n)|([xuUN])|([\\'"abfnrtv]))/g;
+const CONTROLS: Record<string, string> = {
+  a: "\x07",
+  b: "\b",
+  f: "\f",
+  n: "\n",
+  r: "\r",
+  t: "\t",
+  v: "\v",
+};
+
+/** What the inside of a literal stands for. @throws {SyntaxError} If it has `\N`, or half an escape */
+export function unescapeText(literal: string): string {
+  return literal.replace(ESCAPE, (whole, octal, x, u, long, line, broken, short) => {
+    if (broken !== undefined) {
+      throw new SyntaxError(`the escape ${whole} in a text is not supported`);
+    }
+    if (line !== undefined) return "";
+    if (short !== undefined) return CONTROLS[short] ?? short;
+    return String.fromCodePoint(octal ? parseInt(octal, 8) : parseInt(x ?? u ?? long, 16));
+  });
+}
+
 /**
  * `str.strip`, `lstrip` or `rstrip`.
  *

@@ -1,4 +1,5 @@
 /** Tests: `value is name`. @see pallets/jinja, src/jinja2/tests.py @module */
+import type { Given } from "./arguments.ts";
 import {
   entriesOf,
   equals,
@@ -13,13 +14,20 @@ import {
 } from "./python_values.ts";
 import { STRING_METHODS } from "./string_methods.ts";
 
+const WITH_ARGUMENT = new Set(
+  ("== eq equalto != ne in > gt greaterthan >= ge < lt lessthan <= le divisibleby sameas").split(
+    " ",
+  ),
+);
+
 /** Whether a value passes a test. @throws {SyntaxError} If there is no such test here */
-export function passes(name: string, value: Value, other?: Value): boolean {
+export function passes(name: string, value: Value, { args, keywords }: Given): boolean {
   const number = numberOf(value);
-  const needed = () => {
-    if (other === undefined) throw new TypeError(`the test ${name} needs an argument`);
-    return other;
-  };
+  const takes = WITH_ARGUMENT.has(name) ? 1 : 0;
+  if (args.length !== takes || keywords.size > 0) {
+    throw new TypeError(`the test ${name} takes ${takes} arguments`);
+  }
+  const other = args[0]!;
   const isText = value.type === "StringValue", isDict = value.type === "ObjectValue";
   const caseTest = (method: string) => Boolean(STRING_METHODS.get(method)![1](toText(value)));
   const remainder = (divisor: number) => {
@@ -60,6 +68,16 @@ export function passes(name: string, value: Value, other?: Value): boolean {
       return remainder(2) === 1;
     case "even":
       return remainder(2) === 0;
+    case "divisibleby": {
+      const divisor = numberOf(other);
+      if (divisor) return remainder(divisor) === 0;
+      throw new TypeError(`the test ${name} needs a number that is not 0`);
+    }
+    case "sameas":
+      if (!/^(Null|Boolean)Value$/.test(other.type)) {
+        throw new SyntaxError(`the test ${name} of ${kind(other)} is not supported`);
+      }
+      return value.type === other.type && value.value === other.value;
     case "lower":
       return caseTest("islower");
     case "upper":
@@ -67,26 +85,26 @@ export function passes(name: string, value: Value, other?: Value): boolean {
     case "==":
     case "eq":
     case "equalto":
-      return equals(value, needed());
+      return equals(value, other);
     case "!=":
     case "ne":
-      return !equals(value, needed());
+      return !equals(value, other);
     case "in":
-      return contains(needed(), value);
+      return contains(other, value);
     case ">":
     case "gt":
     case "greaterthan":
-      return order(value, needed()) > 0;
+      return order(value, other) > 0;
     case ">=":
     case "ge":
-      return order(value, needed()) >= 0;
+      return order(value, other) >= 0;
     case "<":
     case "lt":
     case "lessthan":
-      return order(value, needed()) < 0;
+      return order(value, other) < 0;
     case "<=":
     case "le":
-      return order(value, needed()) <= 0;
+      return order(value, other) <= 0;
   }
   throw new SyntaxError(`the test ${name} is not supported`);
 }
