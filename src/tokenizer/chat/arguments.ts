@@ -1,5 +1,5 @@
 /** Arguments of the functions, methods and filters that are written here. @module */
-import type { Value } from "./python_values.ts";
+import { toValue, type Value } from "./python_values.ts";
 
 /** Stands for the default of a parameter that has none. */
 export const REQUIRED = Symbol("required");
@@ -8,7 +8,7 @@ export const REQUIRED = Symbol("required");
 export type Plain = string | number | boolean | null | Plain[];
 
 /** Defaults by name, in order. A name that begins with `_` cannot be given by name. */
-export type Signature = Readonly<Record<string, Plain | typeof REQUIRED>>;
+export type Signature = Readonly<Record<string, Plain | Value | typeof REQUIRED>>;
 
 /** Arguments of a call. */
 export interface Given {
@@ -19,30 +19,32 @@ export interface Given {
 }
 
 /**
- * The value of each parameter; undefined where the default counts.
+ * The value of each parameter.
  *
  * @throws {TypeError} If there are too many arguments or too few, or one has an unknown name
  */
-export function bind(name: string, signature: Signature, given: Given): (Value | undefined)[] {
-  const { args, keywords } = given, names = Object.keys(signature);
+export function bind(name: string, signature: Signature, { args, keywords }: Given): Value[] {
+  const names = Object.keys(signature);
   if (args.length > names.length) throw new TypeError(`${name} takes ${names.length} arguments`);
   for (const keyword of keywords.keys()) {
     const at = keyword.startsWith("_") ? -1 : names.indexOf(keyword);
     if (at < args.length) throw new TypeError(`${name} does not take the argument ${keyword}`);
   }
   return names.map((parameter, i) => {
-    const value = i < args.length ? args[i] : keywords.get(parameter);
-    if (value !== undefined || signature[parameter] !== REQUIRED) return value;
+    const value = i < args.length ? args[i] : keywords.get(parameter), other = signature[parameter];
+    if (value !== undefined) return value;
+    if (other !== REQUIRED) return isValue(other) ? other : toValue(other);
     throw new TypeError(`${name} needs the argument ${parameter.replace(/^_/, "")}`);
   });
 }
 
+function isValue(value: unknown): value is Value {
+  return typeof value === "object" && value !== null && "type" in value;
+}
+
 /** As {@linkcode bind}, with plain values. */
 export function bindPlain(name: string, signature: Signature, given: Given): Plain[] {
-  const defaults = Object.values(signature);
-  return bind(name, signature, given).map((value, i) =>
-    value === undefined ? defaults[i] as Plain : toPlain(name, value)
-  );
+  return bind(name, signature, given).map((value) => toPlain(name, value));
 }
 
 function toPlain(name: string, { type, value }: Value): Plain {

@@ -5,7 +5,7 @@
  * @module
  */
 import type { ChatGlmTokenizer } from "../sentencepiece/chatglm_tokenizer.ts";
-import type { Given } from "./arguments.ts";
+import { bind } from "./arguments.ts";
 import { ChatError } from "./chat_error.ts";
 import {
   type Chat,
@@ -14,11 +14,11 @@ import {
   isLearned,
   type LearnedIds,
 } from "./conversation.ts";
-import { toJson } from "./python_json.ts";
+import { TOJSON, toJson } from "./python_json.ts";
 import { fromJson, toText, toValue } from "./python_values.ts";
 
 /** As its tokenizer writes tools: `json.dumps(tools, indent=4, ensure_ascii=False)`. */
-const INDENTED: Given = { args: [], keywords: new Map([["indent", toValue(4)]]) };
+const INDENTED = bind("dumps", TOJSON, { args: [], keywords: new Map([["indent", toValue(4)]]) });
 
 const ROLES: Record<string, "<|system|>" | "<|user|>" | "<|assistant|>" | "<|observation|>"> = {
   system: "<|system|>",
@@ -84,7 +84,7 @@ export class ChatGlmChat implements Chat {
     return all.map((message, i) => {
       const own = message.role === "system" ? message["tools"] ?? (i === 0 ? tools : null) : null;
       if (own === null || own === undefined) return message;
-      const described = toText(toJson(fromJson(own), INDENTED));
+      const described = toText(toJson(fromJson(own), ...INDENTED));
       return { ...message, content: `${message.content ?? ""}\n${described}` };
     });
   }

@@ -1,21 +1,15 @@
-/** Filters, by what they take. @see pallets/jinja, src/jinja2/filters.py @module */
-import {
-  asInteger,
-  asText,
-  bind,
-  bindPlain,
-  type Given,
-  REQUIRED,
-  type Signature,
-} from "./arguments.ts";
-import { toJson } from "./python_json.ts";
+/** Filters. @see pallets/jinja, src/jinja2/filters.py @module */
+import { REQUIRED, type Signature } from "./arguments.ts";
 import { fixed } from "./percent_format.ts";
+import { TOJSON, toJson } from "./python_json.ts";
+import { capitalize, SPACE, strip } from "./python_text.ts";
 import {
   entriesOf,
   equals,
   floatOf,
   integerOf,
   isSequence,
+  isTrue,
   itemsOf,
   iterableOf,
   iterate,
@@ -29,142 +23,110 @@ import {
   tupleOf,
   type Value,
 } from "./python_values.ts";
-import { capitalize, SPACE, strip } from "./python_text.ts";
 import { replace, splitLines } from "./string_methods.ts";
 import { memberOf } from "./template_variables.ts";
 
-/** What a filter gives for a value and its arguments. */
-export type Filter = (value: Value, given: Given) => Value;
+/** A filter: what it takes, and what it gives for a value and all of its arguments. */
+export type Filter = [signature: Signature, run: (value: Value, ...args: Value[]) => Value];
 
-/** By name; those that call others are in the interpreter. */
-export const FILTERS: ReadonlyMap<string, Filter> = new Map<string, Filter>([
-  [
-    "abs",
-    plain("abs", (value) => {
-      const number = expectNumber(value);
-      return value.type === "FloatValue" ? floatOf(Math.abs(number)) : integerOf(Math.abs(number));
-    }),
-  ],
-  ["capitalize", ofText("capitalize", capitalize)],
-  ["count", plain("count", lengthOf)],
-  ["d", orDefault],
-  ["default", orDefault],
-  ["dictsort", sortDict],
-  ["first", plain("first", (value) => iterate(value)[0] ?? toValue(undefined))],
-  ["float", (value, given) => {
-    const [other] = bind("float", { default: 0 }, given);
-    const number = parseNumber(value);
-    return number === undefined ? other ?? floatOf(0) : floatOf(number);
+const BY_ATTRIBUTE: Signature = { case_sensitive: false, attribute: null };
+const DEFAULT: Filter = [{ default_value: "", boolean: false }, (value, other, boolean) => {
+  const isMissing = value.type === "UndefinedValue" || isTrue(boolean!) && !isTrue(value);
+  return isMissing ? other! : value;
+}];
+
+/** By name; those that call others are with the expressions. */
+export const FILTERS: ReadonlyMap<string, Filter> = new Map(Object.entries<Filter>({
+  abs: [{}, (value) => {
+    const number = Math.abs(expectNumber(value));
+    return value.type === "FloatValue" ? floatOf(number) : integerOf(number);
   }],
-  ["indent", (value, given) => {
-    const [width, first, blank] = bindPlain(
-      "indent",
-      { width: 4, first: false, blank: false },
-      given,
-    );
-    const indention = typeof width === "string" ? width : " ".repeat(asInteger(width!));
+  capitalize: ofText(capitalize),
+  count: [{}, lengthOf],
+  d: DEFAULT,
+  default: DEFAULT,
+  dictsort: [{ case_sensitive: false, by: "key", reverse: false }, sortDict],
+  first: [{}, (value) => iterate(value)[0] ?? toValue(undefined)],
+  float: [{ default: floatOf(0) }, (value, other) => {
+    const number = parseNumber(value);
+    return number === undefined ? other! : floatOf(number);
+  }],
+  indent: [{ width: 4, first: false, blank: false }, (value, width, first, blank) => {
+    const isText = width!.type === "StringValue";
+    const indention = isText ? toText(width!) : " ".repeat(expectInteger(width!));
     if (value.type !== "StringValue") throw new TypeError(`indent does not take ${kind(value)}`);
     const [head, ...others] = splitLines(`${value.value}\n`, false);
-    const lines = others.map((line) => line !== "" || blank ? indention + line : line);
-    return toValue((first ? indention : "") + [head, ...lines].join("\n"));
+    const lines = others.map((line) => line !== "" || isTrue(blank!) ? indention + line : line);
+    return toValue((isTrue(first!) ? indention : "") + [head, ...lines].join("\n"));
   }],
-  ["int", (value, given) => {
-    const [other] = bind("int", { default: 0 }, given);
+  int: [{ default: 0 }, (value, other) => {
     const number = parseNumber(value);
-    return number === undefined ? other ?? integerOf(0) : integerOf(Math.trunc(number));
+    return number === undefined ? other! : integerOf(Math.trunc(number));
   }],
-  [
-    "items",
-    plain("items", (value) => {
-      const entries = value.type === "UndefinedValue" ? [] : expectDict(value);
-      return iterableOf("Generator", [...entries].map(([k, v]) => tupleOf([toValue(k), v])));
-    }),
-  ],
-  ["join", (value, given) => {
-    const [separator, attribute] = bind("join", { d: "", attribute: null }, given);
-    const get = getter(attribute), items = iterate(value).map((item) => toText(get(item)));
-    return toValue(items.join(separator === undefined ? "" : toText(separator)));
+  items: [{}, (value) => {
+    const entries = value.type === "UndefinedValue" ? [] : expectDict(value);
+    return iterableOf("Generator", [...entries].map(([k, v]) => tupleOf([toValue(k), v])));
   }],
-  [
-    "last",
-    plain("last", (value) => {
-      if (value.type === "Generator") throw new TypeError("last does not take a generator");
-      return iterate(value).at(-1) ?? toValue(undefined);
-    }),
-  ],
-  ["length", plain("length", lengthOf)],
-  ["list", plain("list", (value) => listOf([...iterate(value)]))],
-  ["lower", ofText("lower", (text) => text.toLowerCase())],
-  ["max", extreme("max", 1)],
-  ["min", extreme("min", -1)],
-  ["replace", (value, given) => {
-    const signature: Signature = { old: REQUIRED, new: REQUIRED, count: null };
-    const [old, by, count] = bind("replace", signature, given);
-    const times = count === undefined || count.type === "NullValue" ? -1 : expectNumber(count);
+  join: [{ d: "", attribute: null }, (value, separator, attribute) => {
+    const get = getter(attribute!);
+    return toValue(iterate(value).map((item) => toText(get(item))).join(toText(separator!)));
+  }],
+  last: [{}, (value) => {
+    if (value.type === "Generator") throw new TypeError("last does not take a generator");
+    return iterate(value).at(-1) ?? toValue(undefined);
+  }],
+  length: [{}, lengthOf],
+  list: [{}, (value) => listOf([...iterate(value)])],
+  lower: ofText((text) => text.toLowerCase()),
+  max: extreme(1),
+  min: extreme(-1),
+  replace: [{ old: REQUIRED, new: REQUIRED, count: null }, (value, old, by, count) => {
+    const times = count!.type === "NullValue" ? -1 : expectNumber(count!);
     return toValue(replace(toText(value), toText(old!), toText(by!), times));
   }],
-  [
-    "reverse",
-    plain("reverse", (value) => {
-      const items = [...iterate(value)].reverse();
-      if (value.type === "StringValue") return toValue(items.map(toText).join(""));
-      return value.type === "Generator" ? listOf(items) : iterableOf("Generator", items);
-    }),
-  ],
-  ["round", (value, given) => {
-    const [digits] = bindPlain("round", { precision: 0 }, given);
-    const number = expectNumber(value), places = asInteger(digits!);
+  reverse: [{}, (value) => {
+    const items = [...iterate(value)].reverse();
+    if (value.type === "StringValue") return toValue(items.map(toText).join(""));
+    return value.type === "Generator" ? listOf(items) : iterableOf("Generator", items);
+  }],
+  round: [{ precision: 0 }, (value, precision) => {
+    const number = expectNumber(value), places = expectInteger(precision!);
     if (places < 0 || !(Math.abs(number) < 1e21)) throw new RangeError("round: not supported");
     if (value.type !== "FloatValue") return integerOf(number);
     const rounded = Number(fixed(Math.abs(number), places));
     return floatOf(number < 0 || Object.is(number, -0) ? -rounded : rounded);
   }],
-  ["safe", plain("safe", markSafe)],
-  ["sort", (value, given) => {
-    const signature = { reverse: false, case_sensitive: false, attribute: null };
-    const [reverse, sensitive, attribute] = bind("sort", signature, given);
-    const get = getter(attribute, !sensitive?.__bool__().value);
-    if (attribute?.type === "StringValue" && String(attribute.value).includes(",")) {
+  safe: [{}, markSafe],
+  sort: [{ reverse: false, ...BY_ATTRIBUTE }, (value, reverse, sensitive, attribute) => {
+    if (toText(attribute!).includes(",")) {
       throw new SyntaxError("sort by more than one attribute is not supported");
     }
-    return listOf(
-      sorted(iterate(value), get, reverse !== undefined && expectNumber(reverse) !== 0),
-    );
+    const get = getter(attribute!, !isTrue(sensitive!));
+    return listOf(sorted(iterate(value), get, expectNumber(reverse!) !== 0));
   }],
-  [
-    "string",
-    plain("string", (value) => value.type === "StringValue" ? value : toValue(toText(value))),
-  ],
-  ["sum", (value, given) => {
-    const [attribute, start] = bind("sum", { attribute: null, start: 0 }, given);
-    const numbers = iterate(value).map(getter(attribute)).concat(start ?? []);
+  string: [{}, (value) => value.type === "StringValue" ? value : toValue(toText(value))],
+  sum: [{ attribute: null, start: 0 }, (value, attribute, start) => {
+    const numbers = iterate(value).map(getter(attribute!)).concat(start!);
     if (numbers.some(({ type }) => type !== "IntegerValue")) {
       throw new TypeError("sum of what is no int is not supported");
     }
     return integerOf(numbers.reduce((total, { value }) => total + (value as number), 0));
   }],
-  [
-    "title",
-    ofText("title", (text) =>
-      text.split(WORD_BEGIN).map((part) => {
-        const [first = ""] = part;
-        return first.toUpperCase() + part.slice(first.length).toLowerCase();
-      }).join("")),
-  ],
-  ["tojson", toJson],
-  ["trim", (value, given) => {
-    const [characters] = bindPlain("trim", { chars: null }, given);
-    return toValue(
-      strip(toText(value), "strip", characters === null ? undefined : asText(characters!)),
-    );
+  title: ofText((text) =>
+    text.split(WORD_BEGIN).map((part) => {
+      const [first = ""] = part;
+      return first.toUpperCase() + part.slice(first.length).toLowerCase();
+    }).join("")
+  ),
+  tojson: [TOJSON, toJson],
+  trim: [{ chars: null }, (value, characters) => {
+    const { type } = characters!;
+    if (type !== "NullValue" && type !== "StringValue") throw new TypeError("trim needs a text");
+    const set = type === "NullValue" ? undefined : toText(characters!);
+    return toValue(strip(toText(value), "strip", set));
   }],
-  ["unique", (value, given) => {
-    const [sensitive, attribute] = bind(
-      "unique",
-      { case_sensitive: false, attribute: null },
-      given,
-    );
-    const get = getter(attribute, !sensitive?.__bool__().value), seen: Value[] = [];
+  unique: [BY_ATTRIBUTE, (value, sensitive, attribute) => {
+    const get = getter(attribute!, !isTrue(sensitive!)), seen: Value[] = [];
     const items = iterate(value).filter((item) => {
       const key = get(item), isNew = !seen.some((other) => equals(other, key));
       if (itemsOf(key) || entriesOf(key)) throw new TypeError(`unique does not take ${kind(key)}`);
@@ -172,8 +134,8 @@ export const FILTERS: ReadonlyMap<string, Filter> = new Map<string, Filter>([
     });
     return iterableOf("Generator", items);
   }],
-  ["upper", ofText("upper", (text) => text.toUpperCase())],
-]);
+  upper: ofText((text) => text.toUpperCase()),
+}));
 
 const WORD_BEGIN = new RegExp(`([-${SPACE}({[<]+)`, "u");
 
@@ -188,9 +150,8 @@ export const OTHER_FILTERS: ReadonlySet<string> = new Set(
  *
  * @param ignoresCase Whether texts are made small
  */
-export function getter(attribute?: Value, ignoresCase = false): (item: Value) => Value {
-  const isItself = attribute === undefined || attribute.type === "NullValue";
-  const path = isItself ? [] : toText(attribute).split(".");
+export function getter(attribute: Value, ignoresCase = false): (item: Value) => Value {
+  const path = attribute.type === "NullValue" ? [] : toText(attribute).split(".");
   return (item) => {
     for (const name of path) item = member(item, name);
     return ignoresCase && item.type === "StringValue"
@@ -208,27 +169,8 @@ function member(item: Value, name: string): Value {
   throw new TypeError(`an item of ${kind(item)} is not supported`);
 }
 
-function plain(name: string, run: (value: Value) => Value): Filter {
-  return (value, given) => {
-    bind(name, {}, given);
-    return run(value);
-  };
-}
-
-function ofText(name: string, run: (text: string) => string): Filter {
-  return plain(name, (value) => toValue(run(toText(value))));
-}
-
-function orDefault(value: Value, given: Given): Value {
-  const [other, boolean] = bind("default", { default_value: "", boolean: false }, given);
-  const isMissing = value.type === "UndefinedValue" ||
-    boolean?.__bool__().value && !isTrue(value);
-  return isMissing ? other ?? toValue("") : value;
-}
-
-/** `bool(value)`. */
-export function isTrue(value: Value): boolean {
-  return value.type === "Generator" || value.type === "NamespaceValue" || value.__bool__().value;
+function ofText(run: (text: string) => string): Filter {
+  return [{}, (value) => toValue(run(toText(value)))];
 }
 
 function lengthOf(value: Value): Value {
@@ -246,6 +188,11 @@ function expectNumber(value: Value): number {
   const number = numberOf(value);
   if (number === undefined) throw new TypeError(`${kind(value)} is no number`);
   return number;
+}
+
+function expectInteger(value: Value): number {
+  if (/^(Integer|Boolean)Value$/.test(value.type)) return Number(value.value);
+  throw new TypeError(`${kind(value)} is no integer`);
 }
 
 function expectDict(value: Value): ReadonlyMap<string, Value> {
@@ -272,23 +219,18 @@ function sorted(items: readonly Value[], get: (item: Value) => Value, isReversed
   return keyed.map(({ item }) => item);
 }
 
-function sortDict(value: Value, given: Given): Value {
-  const signature = { case_sensitive: false, by: "key", reverse: false };
-  const [sensitive, by, reverse] = bindPlain("dictsort", signature, given);
-  const at = ["key", "value"].indexOf(String(by));
+function sortDict(value: Value, sensitive?: Value, by?: Value, reverse?: Value): Value {
+  const at = ["key", "value"].indexOf(toText(by!));
   if (at < 0) throw new RangeError('dictsort sorts by "key" or "value"');
   const entries = [...expectDict(value)].map(([k, v]) => tupleOf([toValue(k), v]));
-  return listOf(
-    sorted(entries, getter(toValue(String(at)), !sensitive), asInteger(reverse!) !== 0),
-  );
+  const get = getter(toValue(String(at)), !isTrue(sensitive!));
+  return listOf(sorted(entries, get, expectInteger(reverse!) !== 0));
 }
 
-function extreme(name: string, direction: 1 | -1): Filter {
-  return (value, given) => {
-    const [sensitive, attribute] = bind(name, { case_sensitive: false, attribute: null }, given);
-    const get = getter(attribute, !sensitive?.__bool__().value);
-    const items = iterate(value);
+function extreme(direction: 1 | -1): Filter {
+  return [BY_ATTRIBUTE, (value, sensitive, attribute) => {
+    const get = getter(attribute!, !isTrue(sensitive!)), items = iterate(value);
     if (items.length === 0) return toValue(undefined);
     return items.reduce((best, item) => direction * order(get(item), get(best)) > 0 ? item : best);
-  };
+  }];
 }

@@ -1,7 +1,7 @@
 /** Filters that ask others for each item: `map`, `select` and their like. @module */
 import type { Given } from "./arguments.ts";
-import { getter, isTrue } from "./filters.ts";
-import { iterableOf, iterate, toText, type Value } from "./python_values.ts";
+import { getter } from "./filters.ts";
+import { isTrue, iterableOf, iterate, toText, toValue, type Value } from "./python_values.ts";
 import { passes } from "./value_tests.ts";
 
 /**
@@ -46,7 +46,7 @@ export function selectItems(name: string, list: Value, { args, keywords }: Given
   const byAttribute = name.endsWith("attr"), keeps = name.startsWith("select");
   const [attribute, ...test] = byAttribute ? args : [undefined, ...args];
   if (byAttribute && attribute === undefined) throw new TypeError(`${name} needs an attribute`);
-  const get = getter(attribute), [wanted, ...others] = test as Value[];
+  const get = getter(attribute ?? toValue(null)), [wanted, ...others] = test as Value[];
   const chosen = itemsIn(list).filter((item) => {
     const value = get(item);
     const isKept = wanted === undefined

@@ -27,12 +27,13 @@ interface Level {
 }
 
 /**
- * The tokens with parentheses around `b ~ c` in `a + b ~ c`, which the engine reads as `(a + b) ~ c`.
+ * The tokens of a tag with parentheses around `b ~ c` in `a + b ~ c`, which the engine reads as `(a + b) ~ c`.
  *
  * @throws {SyntaxError} If there is `a < b < c`, which the engine reads as `(a < b) < c`
  */
 export function inOrder(tokens: readonly Token[]): Token[] {
   const out: Token[] = [], levels = [newLevel()];
+  let hasLoopHead = tokens[1]?.value === "for"; // the first `in` behind it compares nothing
   const put = (value: string, type: string, at: number) => out.splice(at, 0, { value, type });
   tokens.forEach((token, i) => {
     const { type, value } = token, level = levels.at(-1)!;
@@ -51,7 +52,8 @@ export function inOrder(tokens: readonly Token[]): Token[] {
       put("(", "OpenParen", level.afterSum);
       level.isOpen = true;
     } else if (type === "AdditiveBinaryOperator" && value !== "~") level.afterSum = out.length;
-    else if (COMPARISONS.has(value) && !isOfLoop(tokens, i, levels.length)) {
+    else if (value === "in" && hasLoopHead && levels.length === 1) hasLoopHead = false;
+    else if (COMPARISONS.has(value)) {
       if (level.hasComparison) throw new SyntaxError(CHAIN);
       Object.assign(level, newLevel(), { hasComparison: true });
     } else if (BREAKS.has(value) && !(value === "not" && tokens[i + 1]?.value === "in")) {
@@ -65,13 +67,4 @@ const CHAIN = "a chain of comparisons is not supported: write a < b and b < c";
 
 function newLevel(): Level {
   return { hasComparison: false, afterSum: undefined, isOpen: false };
-}
-
-/** Whether an `in` is that of a loop, behind what the loop assigns to. */
-function isOfLoop(tokens: readonly Token[], at: number, depth: number): boolean {
-  if (tokens[at]!.value !== "in" || depth > 1) return false;
-  let i = at - 1;
-  while (i > 0 && tokens[i]!.value !== "{%" && tokens[i]!.value !== "if") i--;
-  return tokens[i]?.value === "{%" && tokens[i + 1]?.value === "for" &&
-    tokens.slice(i + 2, at).every(({ value }) => value !== "in");
 }

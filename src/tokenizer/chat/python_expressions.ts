@@ -4,8 +4,8 @@
  *
  * @module
  */
-import type { Given } from "./arguments.ts";
-import { FILTERS, isTrue, OTHER_FILTERS } from "./filters.ts";
+import { bind, type Given } from "./arguments.ts";
+import { FILTERS, OTHER_FILTERS } from "./filters.ts";
 import { mapItems, selectItems } from "./item_filters.ts";
 import { callMethod, FUNCTIONS, OTHER_FUNCTIONS } from "./python_functions.ts";
 import { itemAt, operate, operateOnOne, sliceOf } from "./python_operators.ts";
@@ -13,6 +13,7 @@ import {
   entriesOf,
   functionOf,
   isSafe,
+  isTrue,
   iterate,
   kind,
   toText,
@@ -191,7 +192,7 @@ export class PythonExpressions {
         return selectItems(name, operand, given);
     }
     const known = FILTERS.get(name);
-    if (known !== undefined) return known(operand, given);
+    if (known !== undefined) return known[1](operand, ...bind(name, known[0], given));
     throw new SyntaxError(
       `the filter ${name} is not ${OTHER_FILTERS.has(name) ? "supported" : "known"}`,
     );

@@ -1,10 +1,11 @@
 /** The filter `tojson` of transformers, which is Python's `json.dumps`. @module */
-import { bind, type Given } from "./arguments.ts";
+import type { Signature } from "./arguments.ts";
 import { pythonFloat } from "../../formats/python_float.ts";
 import { pythonString } from "../../formats/python_string.ts";
 import {
   entriesOf,
   isSequence,
+  isTrue,
   itemsOf,
   kind,
   numberOf,
@@ -24,27 +25,29 @@ interface Style {
   sortKeys: boolean;
 }
 
-const SIGNATURE = { ensure_ascii: false, indent: null, separators: null, sort_keys: false };
+/** What the filter takes. */
+export const TOJSON: Signature = {
+  ensure_ascii: false,
+  indent: null,
+  separators: null,
+  sort_keys: false,
+};
 
 /** The filter. @throws {TypeError} If JSON cannot hold the value */
-export function toJson(value: Value, given: Given): Value {
-  const [ascii, indent, separators, sortKeys] = bind("tojson", SIGNATURE, given);
-  const isIndented = indent !== undefined && indent.type !== "NullValue";
-  const blanks = isIndented && indent.type !== "StringValue" ? numberOf(indent) : undefined;
-  if (isIndented && blanks === undefined && indent.type !== "StringValue") {
-    throw new TypeError(`tojson cannot indent by ${kind(indent)}`);
-  }
-  const [item, key] = separators === undefined || separators.type === "NullValue"
+export function toJson(value: Value, ...args: Value[]): Value {
+  const [ascii, indent, separators, sortKeys] = args as [Value, Value, Value, Value];
+  const isText = indent.type === "StringValue", isIndented = indent.type !== "NullValue";
+  const blanks = isIndented && !isText ? numberOf(indent) : 0;
+  if (blanks === undefined) throw new TypeError(`tojson cannot indent by ${kind(indent)}`);
+  const [item, key] = separators.type === "NullValue"
     ? [isIndented ? "," : ", ", ": "]
     : (itemsOf(separators) ?? []).map(toText);
   if (item === undefined || key === undefined) throw new TypeError("separators must be two texts");
   return toValue(write(value, "\n", {
-    indent: isIndented
-      ? blanks === undefined ? toText(indent) : " ".repeat(Math.max(0, blanks))
-      : undefined,
+    indent: isText ? toText(indent) : isIndented ? " ".repeat(Math.max(0, blanks)) : undefined,
     separators: [item, key],
-    ensureAscii: ascii?.__bool__().value ?? false,
-    sortKeys: sortKeys?.__bool__().value ?? false,
+    ensureAscii: isTrue(ascii),
+    sortKeys: isTrue(sortKeys),
   }));
 }
 

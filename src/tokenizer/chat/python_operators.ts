@@ -1,13 +1,15 @@
 /** Operators, indices and slices of Python. @module */
-import { isTrue } from "./filters.ts";
 import { percentFormat } from "./percent_format.ts";
 import {
+  entriesOf,
   equals,
   floatOf,
   integerOf,
   isSafe,
   isSequence,
+  isTrue,
   itemsOf,
+  iterate,
   kind,
   listOf,
   numberOf,
@@ -17,7 +19,6 @@ import {
   tupleOf,
   type Value,
 } from "./python_values.ts";
-import { contains } from "./value_tests.ts";
 
 /**
  * `left operator right`, but for `and` and `or`.
@@ -152,4 +153,19 @@ function indices(
   const taken: number[] = [];
   for (let i = from; step > 0 ? i < to : i > to; i += step) taken.push(i);
   return taken;
+}
+
+/** `item in container`. */
+function contains(container: Value, item: Value): boolean {
+  if (container.type === "StringValue") {
+    if (item.type !== "StringValue") throw new TypeError(`a text cannot contain ${kind(item)}`);
+    return (container.value as string).includes(item.value as string);
+  }
+  if (container.type === "ObjectValue" || container.type === "dict_keys") {
+    if (itemsOf(item) || entriesOf(item)) throw new TypeError(`${kind(item)} is no key`);
+  }
+  if (container.type === "ObjectValue") {
+    return item.type === "StringValue" && entriesOf(container)!.has(item.value as string);
+  }
+  return iterate(container).some((other) => equals(other, item));
 }

@@ -95,6 +95,11 @@ export function numberOf({ type, value }: Value): number | undefined {
   return /^(Integer|Float|Boolean)Value$/.test(type) ? Number(value) : undefined;
 }
 
+/** `bool(value)`. */
+export function isTrue(value: Value): boolean {
+  return value.type === "Generator" || value.type === "NamespaceValue" || value.__bool__().value;
+}
+
 /** What `for` goes through. A generator is gone through once: then it is refused. */
 export function iterate(source: Value): readonly Value[] {
   if (source.type === "Generator") {

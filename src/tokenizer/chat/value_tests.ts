@@ -1,125 +1,65 @@
 /** Tests: `value is name`. @see pallets/jinja, src/jinja2/tests.py @module */
 import type { Given } from "./arguments.ts";
-import {
-  entriesOf,
-  equals,
-  isSequence,
-  itemsOf,
-  iterate,
-  kind,
-  numberOf,
-  order,
-  toText,
-  type Value,
-} from "./python_values.ts";
+import { operate } from "./python_operators.ts";
+import { isSequence, itemsOf, kind, numberOf, toText, type Value } from "./python_values.ts";
 import { STRING_METHODS } from "./string_methods.ts";
 
-const WITH_ARGUMENT = new Set(
-  ("== eq equalto != ne in > gt greaterthan >= ge < lt lessthan <= le divisibleby sameas").split(
-    " ",
-  ),
-);
+type Test = (value: Value) => boolean;
+
+const TESTS: ReadonlyMap<string, Test> = new Map(Object.entries<Test>({
+  boolean: ({ type }) => type === "BooleanValue",
+  callable: ({ type }) => type === "FunctionValue" || type === "UndefinedValue", // a call is what fails
+  defined: ({ type }) => type !== "UndefinedValue",
+  even: (value) => remainder(value, 2) === 0,
+  false: ({ type, value }) => type === "BooleanValue" && value === false,
+  float: ({ type }) => type === "FloatValue",
+  integer: ({ type }) => type === "IntegerValue",
+  iterable: (value) => LIKE_LISTS.has(value.type) || itemsOf(value) !== undefined,
+  lower: (value) => Boolean(STRING_METHODS.get("islower")![1](toText(value))),
+  mapping: ({ type }) => type === "ObjectValue",
+  none: ({ type }) => type === "NullValue",
+  number: (value) => numberOf(value) !== undefined,
+  odd: (value) => remainder(value, 2) === 1,
+  sequence: (value) =>
+    value.type !== "LoopValue" && LIKE_LISTS.has(value.type) || value.type === "range" ||
+    isSequence(value),
+  string: ({ type }) => type === "StringValue",
+  true: ({ type, value }) => type === "BooleanValue" && value === true,
+  undefined: ({ type }) => type === "UndefinedValue",
+  upper: (value) => Boolean(STRING_METHODS.get("isupper")![1](toText(value))),
+}));
+
+const LIKE_LISTS = new Set(["StringValue", "ObjectValue", "UndefinedValue", "LoopValue"]);
+
+/** Operators, by the names of the tests that are them. */
+const OPERATORS: ReadonlyMap<string, string> = new Map([
+  ...["==", "!=", ">", ">=", "<", "<=", "in"].map((operator) => [operator, operator] as const),
+  ...Object.entries({ eq: "==", equalto: "==", ne: "!=", gt: ">", greaterthan: ">", ge: ">=" }),
+  ...Object.entries({ lt: "<", lessthan: "<", le: "<=" }),
+]);
 
 /** Whether a value passes a test. @throws {SyntaxError} If there is no such test here */
 export function passes(name: string, value: Value, { args, keywords }: Given): boolean {
-  const number = numberOf(value);
-  const takes = WITH_ARGUMENT.has(name) ? 1 : 0;
-  if (args.length !== takes || keywords.size > 0) {
-    throw new TypeError(`the test ${name} takes ${takes} arguments`);
+  const test = TESTS.get(name), operator = OPERATORS.get(name), [other] = args;
+  const isKnown = test ?? operator ?? ["divisibleby", "sameas"].includes(name);
+  if (!isKnown) throw new SyntaxError(`the test ${name} is not supported`);
+  if (args.length !== (test ? 0 : 1) || keywords.size > 0) {
+    throw new TypeError(`the test ${name} takes ${test ? "no" : "one"} argument`);
   }
-  const other = args[0]!;
-  const isText = value.type === "StringValue", isDict = value.type === "ObjectValue";
-  const caseTest = (method: string) => Boolean(STRING_METHODS.get(method)![1](toText(value)));
-  const remainder = (divisor: number) => {
-    if (number === undefined) throw new TypeError(`the test ${name} needs a number`);
-    return ((number % divisor) + divisor) % divisor;
-  };
-  switch (name) {
-    case "callable":
-      return value.type === "FunctionValue" || value.type === "UndefinedValue"; // calling it is what fails
-    case "boolean":
-      return value.type === "BooleanValue";
-    case "defined":
-      return value.type !== "UndefinedValue";
-    case "undefined":
-      return value.type === "UndefinedValue";
-    case "none":
-      return value.type === "NullValue";
-    case "true":
-    case "false":
-      return value.type === "BooleanValue" && value.value === (name === "true");
-    case "number":
-      return number !== undefined;
-    case "integer":
-      return value.type === "IntegerValue";
-    case "float":
-      return value.type === "FloatValue";
-    case "string":
-      return isText;
-    case "mapping":
-      return isDict;
-    case "iterable":
-      return isText || isDict || itemsOf(value) !== undefined ||
-        ["UndefinedValue", "LoopValue"].includes(value.type);
-    case "sequence":
-      return isText || isDict || isSequence(value) ||
-        ["UndefinedValue", "range"].includes(value.type);
-    case "odd":
-      return remainder(2) === 1;
-    case "even":
-      return remainder(2) === 0;
-    case "divisibleby": {
-      const divisor = numberOf(other);
-      if (divisor) return remainder(divisor) === 0;
-      throw new TypeError(`the test ${name} needs a number that is not 0`);
-    }
-    case "sameas":
-      if (!/^(Null|Boolean)Value$/.test(other.type)) {
-        throw new SyntaxError(`the test ${name} of ${kind(other)} is not supported`);
-      }
-      return value.type === other.type && value.value === other.value;
-    case "lower":
-      return caseTest("islower");
-    case "upper":
-      return caseTest("isupper");
-    case "==":
-    case "eq":
-    case "equalto":
-      return equals(value, other);
-    case "!=":
-    case "ne":
-      return !equals(value, other);
-    case "in":
-      return contains(other, value);
-    case ">":
-    case "gt":
-    case "greaterthan":
-      return order(value, other) > 0;
-    case ">=":
-    case "ge":
-      return order(value, other) >= 0;
-    case "<":
-    case "lt":
-    case "lessthan":
-      return order(value, other) < 0;
-    case "<=":
-    case "le":
-      return order(value, other) <= 0;
+  if (test !== undefined) return test(value);
+  if (operator !== undefined) return operate(operator, value, other!).value === true;
+  if (name === "divisibleby") return remainder(value, numberOf(other!) ?? 0) === 0;
+  const { type } = other!;
+  if (type !== "NullValue" && type !== "BooleanValue") {
+    throw new SyntaxError(`the test sameas of ${kind(other!)} is not supported`);
   }
-  throw new SyntaxError(`the test ${name} is not supported`);
+  return value.type === type && value.value === other!.value;
 }
 
-/** `item in container`. */
-export function contains(container: Value, item: Value): boolean {
-  if (container.type === "StringValue") {
-    if (item.type !== "StringValue") throw new TypeError(`a text cannot contain ${kind(item)}`);
-    return (container.value as string).includes(item.value as string);
+function remainder(value: Value, divisor: number): number {
+  const number = numberOf(value);
+  if (number === undefined || divisor === 0) {
+    throw new TypeError(`${kind(value)} cannot be divided by ${divisor}`);
   }
-  if (container.type === "ObjectValue" || container.type === "dict_keys") {
-    if (itemsOf(item) || entriesOf(item)) throw new TypeError(`${kind(item)} is no key`);
-  }
-  if (container.type === "ObjectValue") {
-    return item.type === "StringValue" && entriesOf(container)!.has(item.value as string);
-  }
-  return iterate(container).some((other) => equals(other, item));
+  return ((number % divisor) + divisor) % divisor;
 }
