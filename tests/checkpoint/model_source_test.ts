@@ -123,13 +123,14 @@ Deno.test("openModel() gives the head of a tied model the embedding and its Hugg
   );
 });
 
-Deno.test("openModel() passes over inv_freq of old files and a head that a tie makes unused", () =>
+Deno.test("openModel() passes over inv_freq of blocks or model and a head that a tie makes unused", () =>
   withDir((dir) => {
     rewrite(model("llama_tied/hf"), dir, (tensors) => {
       const extra = { dtype: "F32" as const, shape: [2], chunks: () => [new Uint8Array(8)] };
       return [
         ...tensors,
         { name: "model.layers.0.self_attn.rotary_emb.inv_freq", ...extra },
+        { name: "model.rotary_emb.inv_freq", ...extra },
         { name: "lm_head.weight", ...extra },
       ];
     });

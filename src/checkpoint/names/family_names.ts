@@ -46,8 +46,8 @@ export interface BlockNames {
   readonly shared?: Readonly<Record<string, string>>;
 }
 
-/** Values that old files hold although they follow from config.json. */
-export const COMPUTED: RegExp = /(^|\.)self_attn\.rotary_emb\.inv_freq$/;
+/** Values that some files hold, of each block or of the model, although config.json gives them. */
+export const COMPUTED: RegExp = /(^|\.)rotary_emb\.inv_freq$/;
 
 /** `NAME.weight` for each name. */
 export function weights(...names: string[]): string[] {
