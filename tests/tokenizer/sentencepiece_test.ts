@@ -67,3 +67,24 @@ Deno.test("chatglm3 encodes the texts of roles as ids when its configuration say
     assertEquals([...tokenizer.encode(text)], ids, JSON.stringify(text));
   }
 });
+
+Deno.test("tokens that are added to a SentencePiece model are what the Python classes make of them", () => {
+  const file = join(FIXTURES, "added_tokens.json");
+  const cases = JSON.parse(Deno.readTextFileSync(file)) as {
+    model: string;
+    config: Record<string, unknown>;
+    rows: (Pick<Case, "text" | "ids"> & Partial<Case>)[];
+  }[];
+  for (const { model, config, rows } of cases) {
+    const files = { "tokenizer_config.json": JSON.stringify(config) };
+    using copy = copyOf(model, ["tokenizer.model"], files);
+    const tokenizer = loadTokenizer(copy.dir);
+    for (const { text, ids, decoded, decoded_skip_special } of rows) {
+      const name = `${model} ${JSON.stringify(text)}`;
+      assertEquals([...tokenizer.encode(text)], ids, name);
+      if (decoded === undefined) continue; // llama is decoded as its tokenizer.json has it
+      assertEquals(tokenizer.decode(ids), decoded, name);
+      assertEquals(tokenizer.decode(ids, { skipSpecial: true }), decoded_skip_special, name);
+    }
+  }
+});

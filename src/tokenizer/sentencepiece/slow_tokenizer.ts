@@ -5,6 +5,7 @@
  * @see huggingface/transformers 4, tokenization_utils.py and models/llama/tokenization_llama.py
  * @module
  */
+import { strip } from "../chat/python_text.ts";
 import { META_SPACE } from "../cut_table.ts";
 import { IdBuffer } from "../id_buffer.ts";
 import { escapeRegex } from "../regex.ts";
@@ -49,7 +50,10 @@ export class SlowTokenizer implements Tokenizer {
   readonly #after: number[];
   readonly #added = new Map<string, { id: number; token: NamedToken }>();
   readonly #addedById = new Map<number, NamedToken>();
-  readonly #specialTexts: ReadonlySet<string>;
+  /** The tokens that are named as special, not those that are only flagged so in a list. */
+  readonly #specialTexts: ReadonlySet<string | undefined>;
+  /** Ids of tokens that decoding puts between spaces, and which end a text. */
+  readonly #apart = new Set<number>();
   readonly #regex: RegExp | undefined;
   readonly #unkText: string;
   readonly #out = new IdBuffer();
@@ -94,9 +98,14 @@ export class SlowTokenizer implements Tokenizer {
     const ids = (add: boolean, id: number | undefined) => add && id !== undefined ? [id] : [];
     this.#before = ids(special.addBos ?? rules.addBos, this.bosId);
     this.#after = ids(special.addEos ?? rules.addEos, this.eosId);
-    const added = [...this.#added.values()].map(({ token }) => token);
-    this.#specialTexts = new Set(added.filter((t) => t.special).map((t) => t.content));
-    const searched = added.map((t) => t.content).sort((a, b) => b.length - a.length);
+    const named = [...special.named, ...special.extra].map((token) => token.content);
+    this.#specialTexts = new Set([...named, ...Object.values(texts)]);
+    for (const { id, token: { content } } of this.#added.values()) {
+      const isNew = id >= sp.model.pieces.length &&
+        special.extra.some((t) => t.content === content);
+      if (isNew || !this.#specialTexts.has(content)) this.#apart.add(id);
+    }
+    const searched = [...this.#added.keys()].sort((a, b) => b.length - a.length);
     if (searched.length > 0) {
       this.#regex = new RegExp(`(${searched.map(escapeRegex).join("|")})`, "u");
     }
@@ -143,32 +152,53 @@ export class SlowTokenizer implements Tokenizer {
 
   #spacedStream(skipSpecial: boolean): DecodeStream {
     const decoder = new PieceDecoder(this.#sp.model);
-    // whether a space comes before a run of text is known only when the run is over
-    let index = 0, afterSpecial = false, held = "";
+    // of the run since the last token that stands apart: how many tokens it has, whether the last one is
+    // special, and what is not written yet as a space may come before it
+    let count = 0, afterSpecial = false, held = "";
+    let isFirst = true, isEmpty = true; // whether nothing was written before the run, and in it
+    const write = (text: string) => {
+      if (text === "") return "";
+      const space = isFirst || !isEmpty ? "" : " ";
+      isEmpty = false;
+      return space + text;
+    };
+    const startRun = (first: boolean) => {
+      count = 0;
+      held = "";
+      afterSpecial = false;
+      isFirst = first;
+      isEmpty = true;
+    };
     return {
       push: (id) => {
         expectId(id, this.vocabSize);
         const added = this.#addedById.get(id);
-        if (added !== undefined && skipSpecial) return "";
-        const i = index++;
         if (added === undefined) {
+          count++;
           afterSpecial = false;
-          const text = decoder.push(id);
-          if (skipSpecial) return text;
-          held += text;
-          return "";
+          held += decoder.push(id);
+          if (!skipSpecial) return "";
+          const text = write(held);
+          held = "";
+          return text;
         }
-        const text = (!afterSpecial && i !== 0 ? " " : "") + held + decoder.end() + added.content;
-        held = "";
-        afterSpecial = true;
-        return text;
-      },
-      end: () => {
+        const isSpecial = this.#specialTexts.has(added.content);
+        if (skipSpecial && isSpecial) return "";
         const rest = held + decoder.end();
         held = "";
-        index = 0;
-        afterSpecial = false;
-        return rest;
+        if (this.#apart.has(id)) {
+          const text = write(rest) + (isFirst && isEmpty ? "" : " ") + added.content;
+          startRun(false);
+          return text;
+        }
+        const space = !afterSpecial && count++ > 0 ? " " : "";
+        afterSpecial = true;
+        return write(space + rest + added.content);
+      },
+      end: () => {
+        const text = write(held + decoder.end()) || (count > 0 && isEmpty && !isFirst ? " " : "");
+        startRun(true);
+        return text;
       },
     };
   }
@@ -181,8 +211,8 @@ export class SlowTokenizer implements Tokenizer {
       const token = this.#added.get(parts[i]!)?.token;
       if (token === undefined) continue;
       const left = i > 0 ? parts[i - 1]! : "", right = parts[i + 1] ?? "";
-      if (token.rstrip && right !== "") parts[i + 1] = right.trimStart();
-      if (token.lstrip && left !== "") parts[i - 1] = left.trimEnd();
+      if (token.rstrip && right !== "") parts[i + 1] = strip(right, "lstrip");
+      if (token.lstrip && left !== "") parts[i - 1] = strip(left, "rstrip");
       if (!token.singleWord) continue;
       if (left !== "" && !left.endsWith(" ")) {
         parts[i - 1] += token.content;
@@ -214,7 +244,7 @@ export class SlowTokenizer implements Tokenizer {
   #startsWithLonePrefix(from: number): boolean {
     const { data, length } = this.#out;
     return length - from > 1 && data[from] === this.#sp.idOf.get(META_SPACE) &&
-      this.#addedById.get(data[from + 1]!)?.special === true;
+      this.#specialTexts.has(this.#addedById.get(data[from + 1]!)?.content ?? "");
   }
 }
 
