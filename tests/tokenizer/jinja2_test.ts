@@ -71,6 +71,7 @@ Deno.test("what Jinja2 has and llmpipe has not is refused by its name", () => {
     ["{{ {1: 2} }}", "keys must be strings"],
     ["{{ '\\N{BULLET}' }}", "the escape \\N"],
     ["{{ i is odd is true }}", "needs parentheses"],
+    ["{{ i '' }}", 'cannot read "" here'],
     ["{% break %}", "break or continue outside of a loop"],
     [
       "a\n{% for x in l recursive %}{% endfor %}",

@@ -141,7 +141,7 @@ const WORD_BEGIN = new RegExp(`([-${SPACE}({[<]+)`, "u");
 
 /** Filters of Jinja2 that are not known here. */
 export const OTHER_FILTERS: ReadonlySet<string> = new Set(
-  ("attr batch center e escape filesizeformat forceescape format groupby pprint random slice striptags " +
+  ("attr batch center e escape filesizeformat forceescape groupby pprint random slice striptags " +
     "truncate urlencode urlize wordcount wordwrap xmlattr").split(" "),
 );
 

@@ -7,6 +7,7 @@
 import { bind, type Given } from "./arguments.ts";
 import { FILTERS, OTHER_FILTERS } from "./filters.ts";
 import { mapItems, selectItems } from "./item_filters.ts";
+import { percentFormat } from "./percent_format.ts";
 import { callMethod, FUNCTIONS, OTHER_FUNCTIONS } from "./python_functions.ts";
 import { itemAt, operate, operateOnOne, sliceOf } from "./python_operators.ts";
 import {
@@ -183,6 +184,11 @@ export class PythonExpressions {
       throw new SyntaxError(`the filter ${name} of a text that is marked as safe is not supported`);
     }
     switch (name) {
+      case "format":
+        if (given.keywords.size > 0) {
+          throw new SyntaxError("format of named values is not supported");
+        }
+        return toValue(percentFormat(toText(operand), tupleOf(given.args)));
       case "map":
         return mapItems(operand, given, (...args) => this.#apply(...args));
       case "select":

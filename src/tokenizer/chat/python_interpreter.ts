@@ -55,9 +55,9 @@ function parseTokens({ tokens, places }: TemplateTokens): Parameters<Interpreter
   } catch (cause) {
     const last = lastRead(tokens);
     const at = tokens.slice(0, last + 1).findLast(({ type }) => type === "Comment")?.value;
-    const { value } = tokens[last] ?? { value: "" };
+    const value = tokens[last]?.value ?? "";
     let message = `cannot read ${JSON.stringify(value)} here`;
-    if (value === "") message = "the template ends before the block does";
+    if (last === tokens.length) message = "the template ends before the block does";
     else if (tokens[last - 1]?.type === "OpenStatement") {
       const hint = OTHER_TAGS[value];
       message = hint
