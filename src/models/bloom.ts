@@ -12,6 +12,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { uploadSlopes } from "./alibi.ts";
 import { attend, MAX_HEAD_WIDTH, residualOf } from "./attend.ts";
 import {
+  chooseSpelling,
   type ModelConfig,
   readBoolean,
   readDropout,
@@ -31,12 +32,11 @@ import type { Forward, LayerRun, ModelDescription } from "./model.ts";
  * @throws {ConfigError} On a missing, wrong or unsupported key
  */
 export function bloom(config: ModelConfig): ModelDescription {
-  const key = (name: string, older: string) => name in config ? name : older;
-  const headsKey = key("n_head", "num_attention_heads");
-  const widthKey = key("hidden_size", "n_embed");
+  const headsKey = chooseSpelling(config, "n_head", "num_attention_heads");
+  const widthKey = chooseSpelling(config, "hidden_size", "n_embed");
   const D = readInteger(config, widthKey);
   const V = readInteger(config, "vocab_size");
-  const L = readInteger(config, key("n_layer", "num_hidden_layers"));
+  const L = readInteger(config, chooseSpelling(config, "n_layer", "num_hidden_layers"));
   const H = readInteger(config, headsKey);
   requireMultiple(widthKey, D, H, headsKey);
   requireAtMost(`${widthKey} / ${headsKey}`, D / H, MAX_HEAD_WIDTH);

@@ -37,6 +37,15 @@ export function readPaddingId(config: ModelConfig, V: number): number {
   return id === -1 && config[key] === -1 ? V - 1 : id;
 }
 
+/** Which of two spellings of a key is there, the first for neither; refuses two that differ. */
+export function chooseSpelling(config: ModelConfig, name: string, older: string): string {
+  const [value, other] = [config[name] ?? undefined, config[older] ?? undefined];
+  if (value !== undefined && other !== undefined && value !== other) {
+    refuse(older, `${JSON.stringify(value)} like ${name}`, other);
+  }
+  return value === undefined && other !== undefined ? older : name;
+}
+
 /** Refuses a `value` of `key` that is not a multiple of `unit`, which the key `unitKey` gives. */
 export function requireMultiple(key: string, value: number, unit: number, unitKey?: string): void {
   const name = unitKey === undefined ? "" : `${unitKey} = `;

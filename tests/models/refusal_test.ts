@@ -13,6 +13,7 @@ const CASES: [model: string, changes: Record<string, unknown>, message: string][
   ["bloom/hf", { hidden_dropout: -0.1 }, "hidden_dropout must be a number in [0, 1)"],
   ["bloom/hf", { attention_dropout: 1 }, "attention_dropout must be a number in [0, 1)"],
   ["bloom/hf", { n_head: 5 }, "hidden_size must be a multiple of n_head = 5"],
+  ["bloom/hf", { num_attention_heads: 3 }, "num_attention_heads must be 4 like n_head"],
   ["bloom/hf", { pretraining_tp: 2, slow_but_exact: true }, "slow_but_exact must be false"],
   ["qwen2/hf", { use_sliding_window: true }, "use_sliding_window must be false"],
   ["qwen2/hf", { mlp_bias: true }, "mlp_bias must be false"],
