@@ -6,6 +6,7 @@ import { capitalize, SPACE, strip } from "./python_text.ts";
 import {
   entriesOf,
   equals,
+  escapeHtml,
   floatOf,
   integerOf,
   isSequence,
@@ -13,6 +14,7 @@ import {
   itemsOf,
   iterableOf,
   iterate,
+  type Key,
   kind,
   listOf,
   markSafe,
@@ -29,6 +31,7 @@ import { memberOf } from "./template_variables.ts";
 /** A filter: what it takes, and what it gives for a value and all of its arguments. */
 export type Filter = [signature: Signature, run: (value: Value, ...args: Value[]) => Value];
 
+const ESCAPE: Filter = [{}, escapeHtml];
 const BY_ATTRIBUTE: Signature = { case_sensitive: false, attribute: null };
 const DEFAULT: Filter = [{ default_value: "", boolean: false }, (value, other, boolean) => {
   const isMissing = value.type === "UndefinedValue" || isTrue(boolean!) && !isTrue(value);
@@ -46,6 +49,8 @@ export const FILTERS: ReadonlyMap<string, Filter> = new Map(Object.entries<Filte
   d: DEFAULT,
   default: DEFAULT,
   dictsort: [{ case_sensitive: false, by: "key", reverse: false }, sortDict],
+  e: ESCAPE,
+  escape: ESCAPE,
   first: [{}, (value) => iterate(value)[0] ?? toValue(undefined)],
   float: [{ default: floatOf(0) }, (value, other) => {
     const number = parseNumber(value);
@@ -141,7 +146,7 @@ const WORD_BEGIN = new RegExp(`([-${SPACE}({[<]+)`, "u");
 
 /** Filters of Jinja2 that are not known here. */
 export const OTHER_FILTERS: ReadonlySet<string> = new Set(
-  ("attr batch center e escape filesizeformat forceescape groupby pprint random slice striptags " +
+  ("attr batch center filesizeformat forceescape groupby pprint random slice striptags " +
     "truncate urlencode urlize wordcount wordwrap xmlattr").split(" "),
 );
 
@@ -195,7 +200,7 @@ function expectInteger(value: Value): number {
   throw new TypeError(`${kind(value)} is no integer`);
 }
 
-function expectDict(value: Value): ReadonlyMap<string, Value> {
+function expectDict(value: Value): ReadonlyMap<Key, Value> {
   if (value.type === "ObjectValue") return entriesOf(value)!;
   throw new TypeError(`${kind(value)} is no dict`);
 }

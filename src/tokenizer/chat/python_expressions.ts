@@ -11,11 +11,13 @@ import { percentFormat } from "./percent_format.ts";
 import { callMethod, FUNCTIONS, OTHER_FUNCTIONS } from "./python_functions.ts";
 import { itemAt, operate, operateOnOne, sliceOf } from "./python_operators.ts";
 import {
+  dictOf,
   entriesOf,
   functionOf,
   isSafe,
   isTrue,
   iterate,
+  keyOf,
   kind,
   toText,
   toValue,
@@ -78,6 +80,14 @@ export class PythonExpressions {
         return this.#member(node, scope);
       case "CallExpression":
         return this.#call(node, scope);
+      case "ObjectLiteral":
+        return dictOf([...node["value"] as Map<Node, Node>].map(([k, v]) => {
+          const key = this.value(k, scope);
+          if (key.type !== "StringValue" && key.type !== "IntegerValue") {
+            throw new SyntaxError(`${kind(key)} as the key of a dict is not supported`);
+          }
+          return [key.value as string | number, this.value(v, scope)] as const;
+        }));
       case "FilterExpression":
         return this.filter(node, scope);
     }
@@ -123,6 +133,9 @@ export class PythonExpressions {
     }
     const isName = !node["computed"] && property.type === "Identifier";
     const key = isName ? toValue(property["value"]) : this.value(property, scope);
+    if (object.type === "ObjectValue" && key.type !== "StringValue") {
+      return entriesOf(object)!.get(keyOf(key) ?? NaN) ?? toValue(undefined);
+    }
     if (/^(Integer|Boolean)Value$/.test(key.type)) {
       if (object.type === "range") throw new SyntaxError("an item of a range is not supported");
       return itemAt(object, Number(key.value)) ?? toValue(undefined);
@@ -214,7 +227,7 @@ export class PythonExpressions {
       } else if (node.type === "KeywordSpreadExpression") {
         const dict = this.value(node["argument"], scope);
         if (dict.type !== "ObjectValue") throw new TypeError("what follows ** must be a dict");
-        for (const [name, value] of entriesOf(dict)!) keywords.set(name, value);
+        for (const [name, value] of entriesOf(dict)!) keywords.set(String(name), value);
       } else args.push(this.value(node, scope));
     }
     return { args, keywords };
@@ -232,7 +245,16 @@ const FUNCTION_VALUES = new Map(
   ),
 );
 
-const KEEPS_SAFE = new Set(["default", "length", "replace", "safe", "string", "tojson"]);
+const KEEPS_SAFE = new Set([
+  "default",
+  "e",
+  "escape",
+  "length",
+  "replace",
+  "safe",
+  "string",
+  "tojson",
+]);
 
 function nameOf(node: Node): string {
   if (node.type !== "MemberExpression") return String(node["value"] ?? "a value");

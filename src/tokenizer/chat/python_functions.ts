@@ -13,6 +13,7 @@ import {
   dictOf,
   entriesOf,
   equals,
+  expectKey,
   functionOf,
   integerOf,
   isSafe,
@@ -135,9 +136,7 @@ function callDictMethod(dict: Value, name: string, given: Given): Value {
   const entries = entriesOf(dict)!;
   if (name === "get") {
     const [key, other] = bind(name, { _key: REQUIRED, _default: null }, given);
-    if (itemsOf(key!) || entriesOf(key!)) throw new TypeError(`${kind(key!)} is no key`);
-    const found = key!.type === "StringValue" ? entries.get(key!.value as string) : undefined;
-    return found ?? other ?? toValue(null);
+    return entries.get(expectKey(key!) ?? NaN) ?? other!;
   }
   bind(name, {}, given);
   switch (name) {

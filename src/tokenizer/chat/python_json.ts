@@ -65,7 +65,7 @@ function write(value: Value, newline: string, style: Style): string {
       const entries = [...entriesOf(value)!];
       if (style.sortKeys) entries.sort(([a], [b]) => order(toValue(a), toValue(b)));
       const pairs = entries.map(([k, v]) =>
-        pythonString(k, style.ensureAscii) + colon + write(v, inner, style)
+        pythonString(String(k), style.ensureAscii) + colon + write(v, inner, style)
       );
       return wrap("{", "}", pairs);
     }

@@ -3,6 +3,8 @@ import { percentFormat } from "./percent_format.ts";
 import {
   entriesOf,
   equals,
+  escapeHtml,
+  expectKey,
   floatOf,
   integerOf,
   isSafe,
@@ -12,6 +14,7 @@ import {
   iterate,
   kind,
   listOf,
+  markSafe,
   numberOf,
   order,
   toText,
@@ -52,6 +55,9 @@ export function operate(operator: string, left: Value, right: Value): Value {
     return calculate(operator, a, b, isFloat);
   }
   if (isSafe(left) || isSafe(right)) {
+    if (operator === "+" && left.type === right.type) {
+      return markSafe(toValue(toText(escapeHtml(left)) + toText(escapeHtml(right))));
+    }
     throw new TypeError(`${operator} of a text that is marked as safe is not supported`);
   }
   if (operator === "+" && left.type === right.type) {
@@ -123,7 +129,7 @@ export function operateOnOne(operator: string, value: Value): Value {
 /** What stands at an index; undefined if nothing does. */
 export function itemAt(value: Value, index: number): Value | undefined {
   const items = value.type === "StringValue"
-    ? [...value.value as string].map(toValue)
+    ? [...value.value as string].map((c) => partOf(value, c))
     : isSequence(value)
     ? itemsOf(value)!
     : [];
@@ -136,8 +142,13 @@ export function sliceOf(value: Value, bounds: readonly (number | undefined)[]): 
   if (!isText && !isSequence(value)) throw new TypeError(`there is no slice of ${kind(value)}`);
   const items = isText ? [...value.value as string].map(toValue) : itemsOf(value)!;
   const taken = indices(items.length, bounds).map((i) => items[i]!);
-  if (isText) return toValue(taken.map(toText).join(""));
+  if (isText) return partOf(value, taken.map(toText).join(""));
   return value.type === "TupleValue" ? tupleOf(taken) : listOf(taken);
+}
+
+/** A part of a text that is marked as safe is marked, too. */
+function partOf(whole: Value, part: string): Value {
+  return isSafe(whole) ? markSafe(toValue(part)) : toValue(part);
 }
 
 /** As `slice.indices` of Python. */
@@ -162,10 +173,10 @@ function contains(container: Value, item: Value): boolean {
     return (container.value as string).includes(item.value as string);
   }
   if (container.type === "ObjectValue" || container.type === "dict_keys") {
-    if (itemsOf(item) || entriesOf(item)) throw new TypeError(`${kind(item)} is no key`);
-  }
-  if (container.type === "ObjectValue") {
-    return item.type === "StringValue" && entriesOf(container)!.has(item.value as string);
+    const key = expectKey(item);
+    if (container.type === "ObjectValue") {
+      return key !== undefined && entriesOf(container)!.has(key);
+    }
   }
   return iterate(container).some((other) => equals(other, item));
 }

@@ -63,11 +63,23 @@ export function iterableOf(
   return Object.assign(toValue([]), { value: items, type });
 }
 
+/** A key of a `dict`: a text or an `int`. */
+export type Key = string | number;
+
+/** What finds an entry of a `dict`; undefined for what is equal to no such key. */
+export function keyOf(value: Value): Key | undefined {
+  return value.type === "StringValue" ? value.value as string : numberOf(value);
+}
+
+/** As {@linkcode keyOf}. @throws {TypeError} If the value cannot be a key */
+export function expectKey(value: Value): Key | undefined {
+  if (itemsOf(value) || entriesOf(value)) throw new TypeError(`${kind(value)} is no key`);
+  return keyOf(value);
+}
+
 /** A `dict`. */
-export function dictOf(entries: Iterable<readonly [string, Value]>): Value {
-  const dict = toValue({});
-  for (const [key, entry] of entries) (dict.value as Map<string, Value>).set(key, entry);
-  return dict;
+export function dictOf(entries: Iterable<readonly [Key, Value]>): Value {
+  return Object.assign(toValue({}), { value: new Map(entries) });
 }
 
 /** A function that templates can call. */
@@ -81,7 +93,7 @@ export function itemsOf({ value }: Value): readonly Value[] | undefined {
 }
 
 /** Entries of a dictionary; undefined for anything else. */
-export function entriesOf({ value }: Value): ReadonlyMap<string, Value> | undefined {
+export function entriesOf({ value }: Value): ReadonlyMap<Key, Value> | undefined {
   return value instanceof Map ? value : undefined;
 }
 
@@ -166,6 +178,20 @@ export function markSafe(value: Value): Value {
   return text;
 }
 
+/** A text as HTML has it, marked as safe; one that is marked already stays. */
+export function escapeHtml(value: Value): Value {
+  if (isSafe(value)) return value;
+  return markSafe(toValue(toText(value).replace(/[&<>'"]/g, (c) => HTML[c]!)));
+}
+
+const HTML: Record<string, string> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  "'": "&#39;",
+  '"': "&#34;",
+};
+
 /** Whether a text is marked as safe. */
 export function isSafe(value: Value): boolean {
   return marked.has(value);
@@ -188,7 +214,7 @@ export function toRepr(value: Value): string {
   }
   switch (value.type) {
     case "ObjectValue":
-      return `{${[...entries!].map(([k, v]) => `${quote(k)}: ${toRepr(v)}`).join(", ")}}`;
+      return `{${[...entries!].map(([k, v]) => `${toRepr(toValue(k))}: ${toRepr(v)}`).join(", ")}}`;
     case "NamespaceValue":
       return `<Namespace ${toRepr(dictOf(entries!))}>`;
     case "NullValue":
