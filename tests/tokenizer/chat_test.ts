@@ -233,6 +233,25 @@ Deno.test("a conversation that the template refuses, or whose turns are lost, is
     ChatError,
     "writes messages[1] in another way when messages follow it",
   );
+  const parts = "{% for m in messages %}<{{ m.role }}>{% for part in m.content %}{{ part.text }}" +
+    "{% endfor %};{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+  const wordless = chatOf("qwen", { chat_template: parts }).chat;
+  assertThrows(
+    () => wordless.encode({ messages: [user("a"), assistant("b")] }),
+    ChatError,
+    "does not write the content of messages[1]",
+  );
+});
+
+Deno.test("earlier turns that nothing ends are learned without an end", () => {
+  const template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{{ '</s>' }}";
+  const jinja = new JinjaTemplate(template, {});
+  const messages = [user("q"), assistant("a"), user("q"), assistant("b")];
+  const { text } = jinja.render({ messages }, false);
+  const learned = learnedRanges(jinja, { messages }, text).map(([from, to]) =>
+    text.slice(from, to)
+  );
+  assertEquals(learned, ["a\n", "b\n</s>"]);
 });
 
 Deno.test("chatglm3 puts conversations together as its tokenizer does", () => {

@@ -41,6 +41,12 @@ export function learnedRanges(
           `not known which tokens are its: mark them with {% generation %} in the template`,
       );
     }
+    const written = `${message.content ?? ""}`.trim(), isOther = Boolean(message["tool_calls"]);
+    if (!isOther && !text.slice(begin, end).includes(written) && around() === undefined) {
+      throw new ChatError(
+        `the chat template does not write the content of messages[${i}]: it may want a list of parts`,
+      );
+    }
     ranges.push([begin, end]);
 
     /** After the generation prompt; in a template that has none here, at the content. */
@@ -57,8 +63,7 @@ export function learnedRanges(
       if (asLast.length >= begin && text.startsWith(asLast)) return asLast.length;
       const rest = around()?.[1], endOfLast = aroundMark(render([...before, marked]))?.[1];
       if (rest !== undefined && endOfLast !== undefined && text.endsWith(rest)) {
-        const length = endOfTurn(endOfLast, rest);
-        return length === undefined ? undefined : text.length - rest.length + length;
+        return text.length - rest.length + endOfTurn(endOfLast, rest);
       }
       if (message.content) return undefined;
       // calls of tools: the longest of what follows that ends the turn as the last one, too
@@ -81,14 +86,14 @@ function aroundMark(text: string): [before: string, after: string] | undefined {
 
 /**
  * How much of what follows a content ends its turn: what ends a last turn as well, without the begin of
- * a token of another name; else a token that ends only turns like this one.
+ * a token of another name; else a token that ends only turns like this one, if there is one.
  */
-function endOfTurn(endOfLast: string, rest: string): number | undefined {
+function endOfTurn(endOfLast: string, rest: string): number {
   let i = 0;
   while (i < endOfLast.length && endOfLast[i] === rest[i]) i++;
   if (i === endOfLast.length) return i;
   const shared = endOfLast.slice(0, i).replace(/[^\s>\])]*$/, "").length;
-  return shared > 0 ? shared : /^<[^\s<>]+>/.exec(rest)?.[0].length;
+  return shared > 0 ? shared : /^<[^\s<>]+>/.exec(rest)?.[0].length ?? 0;
 }
 
 function once<T>(run: () => T): () => T {
