@@ -31,6 +31,9 @@ export interface TorchView {
   readonly strides: readonly number[];
 }
 
+/** As in numpy and most ops of torch: a pickle can give one long list of sizes to many tensors. */
+const MOST_DIMENSIONS = 64;
+
 /** Modules that hold the storage classes; files saved on a GPU name the second. */
 const STORAGE_MODULES = ["torch", "torch.cuda", "torch.storage"];
 
@@ -229,10 +232,15 @@ function view(
   strides: unknown,
 ): TorchView {
   if (!isStorage(storage)) throw new RangeError("its pickle makes a tensor of what is no storage");
+  if (Array.isArray(shape) && shape.length > MOST_DIMENSIONS) {
+    throw new RangeError(
+      `a tensor must have at most ${MOST_DIMENSIONS} dimensions: it has ${shape.length}`,
+    );
+  }
   if (!isSizes(shape)) {
     throw new RangeError(`a tensor must have sizes from 0: they are ${show(shape)}`);
   }
-  if (!isSizes(strides) || strides.length !== shape.length) {
+  if (!Array.isArray(strides) || strides.length !== shape.length || !isSizes(strides)) {
     throw new RangeError(
       `a tensor of ${shape.length} dimensions must have as many strides from 0: they are ` +
         show(strides),

@@ -165,6 +165,18 @@ Deno.test("openTorchFile() refuses a view that repeats a small storage beyond th
   });
 });
 
+Deno.test("openTorchFile() refuses more than 64 dimensions", () => {
+  const shape = (dimensions: number) => new Array<number>(dimensions).fill(1);
+  const opened = (dimensions: number) => {
+    const pickle = tensorPickle(shape(dimensions), shape(dimensions));
+    withFile(zip64({ "x/data.pkl": pickle, "x/data/0": new Uint8Array(24) }), (path) => {
+      readAll(path);
+    });
+  };
+  opened(64);
+  assertThrows(() => opened(65), FormatError, "at most 64 dimensions: it has 65");
+});
+
 Deno.test("openTorchFile() never walks the lists of a pickle to tell what is wrong with them", () => {
   const laughs = "]q\0" + Array.from({ length: 60 }, (_, i) => {
     const [list, next] = [i, i + 1].map((n) => String.fromCharCode(n));
