@@ -143,7 +143,7 @@ Deno.test("earlier turns are found though the last one has thoughts and another 
     "{% if add_generation_prompt %}<assistant><think>\n{% endif %}";
   const jinja = new JinjaTemplate(template, {});
   const messages = [
-    user("d"),
+    user("\ufdd0"),
     assistant(" d "),
     user("n"),
     assistant("end"),

@@ -65,7 +65,7 @@ export class JinjaTemplate {
 const GENERATION = /\{%[-+]?\s*generation\s*[-+]?%\}/;
 
 /** Two characters that do not occur: of those that Unicode keeps free for such use. */
-function unusedMarks(text: string): [string, string] {
+export function unusedMarks(text: string): [string, string] {
   const free: string[] = [];
   for (let c = 0xfdd0; free.length < 2 && c <= 0xfdef; c++) {
     if (!text.includes(String.fromCharCode(c))) free.push(String.fromCharCode(c));

@@ -12,7 +12,7 @@
  */
 import { ChatError } from "./chat_error.ts";
 import { type ChatMessage, type Conversation, isLearned } from "./conversation.ts";
-import type { JinjaTemplate, Range } from "./jinja_template.ts";
+import { type JinjaTemplate, type Range, unusedMarks } from "./jinja_template.ts";
 
 /**
  * The ranges of `text` that a model learns, in order.
@@ -27,11 +27,17 @@ export function learnedRanges(
 ): Range[] {
   const render = (some: readonly ChatMessage[], asks = false) =>
     some.length === 0 ? "" : template.render({ messages: some, tools }, asks).text;
+  const [mark] = unusedMarks(text);
+  const aroundMark = (marked: string): [before: string, after: string] | undefined => {
+    const at = marked.indexOf(mark);
+    return at < 0 ? undefined : [marked.slice(0, at), marked.slice(at + mark.length)];
+  };
+  const ends = new Map<string, string | undefined>(); // of last turns, by all of a message but its text
   const ranges: Range[] = [];
   messages.forEach((message, i) => {
     if (!isLearned(message)) return;
     const before = messages.slice(0, i), after = messages.slice(i + 1);
-    const marked = { ...message, content: MARK };
+    const marked = { ...message, content: mark }, kind = JSON.stringify(marked);
     const around = once(() => aroundMark(render([...before, marked, ...after])));
     const from = ranges.at(-1)?.[1] ?? 0, begin = findBegin() ?? -1;
     const end = begin < from ? undefined : after.length === 0 ? text.length : findEnd();
@@ -52,7 +58,7 @@ export function learnedRanges(
     /** After the generation prompt; in a template that has none here, at the content. */
     function findBegin(): number | undefined {
       const prompt = render(before, true);
-      if (prompt !== render(before) && text.startsWith(prompt)) return prompt.length;
+      if (text.startsWith(prompt) && prompt !== render(before)) return prompt.length;
       const head = around()?.[0];
       return head !== undefined && text.startsWith(head) ? head.length : undefined;
     }
@@ -61,7 +67,8 @@ export function learnedRanges(
     function findEnd(): number | undefined {
       const asLast = render([...before, message]);
       if (asLast.length >= begin && text.startsWith(asLast)) return asLast.length;
-      const rest = around()?.[1], endOfLast = aroundMark(render([...before, marked]))?.[1];
+      if (!ends.has(kind)) ends.set(kind, aroundMark(render([...before, marked]))?.[1]);
+      const rest = around()?.[1], endOfLast = ends.get(kind);
       if (rest !== undefined && endOfLast !== undefined && text.endsWith(rest)) {
         return text.length - rest.length + endOfTurn(endOfLast, rest);
       }
@@ -74,14 +81,6 @@ export function learnedRanges(
     }
   });
   return ranges;
-}
-
-/** Stands for the content: one of the characters that Unicode keeps free for such use. */
-const MARK = "\ufdd0";
-
-function aroundMark(text: string): [before: string, after: string] | undefined {
-  const at = text.indexOf(MARK);
-  return at < 0 ? undefined : [text.slice(0, at), text.slice(at + MARK.length)];
 }
 
 /**
