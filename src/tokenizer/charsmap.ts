@@ -5,12 +5,22 @@
  * @see google/sentencepiece, src/normalizer.cc
  * @module
  */
+import { isPair, writeUtf8 } from "./units.ts";
+
+// what is known of a UTF-16 unit; 0 is nothing yet
+const STAYS = 1; // no rule begins with it
+const STAYS_BEFORE_ASCII = 2; // rules do, but only with a character beyond ASCII next to it
+const ASK = 3;
 
 /** Replaces prefixes of a text. */
 export class Charsmap {
+  /** What {@linkcode Charsmap.match} found. */
+  replacement: Uint16Array = new Uint16Array(0);
   readonly #units: Uint32Array;
   readonly #replacements: Uint8Array;
   readonly #texts = new Map<number, string>();
+  readonly #unitsOfRule = new Map<number, Uint16Array>();
+  readonly #kinds = new Uint8Array(1 << 16);
   readonly #graphemes = new Map<string, string>();
   readonly #asciiStays: Uint8Array;
 
@@ -36,7 +46,7 @@ export class Charsmap {
     this.#replacements = blob.subarray(4 + trieBytes);
     this.#asciiStays = Uint8Array.from(
       { length: 128 },
-      (_, c) => this.find([c], 0, false) === undefined ? 1 : 0,
+      (_, c) => this.#find([c]) === undefined ? 1 : 0,
     );
   }
 
@@ -46,28 +56,38 @@ export class Charsmap {
   }
 
   /**
-   * The replacement of a prefix of `bytes` from `begin` on.
+   * First place of `units[begin, limit)` where a rule may begin; `limit` if there is none.
    *
-   * @param longest The longest prefix that has one, else the shortest
+   * @param end Of the text
    */
-  find(
-    bytes: ArrayLike<number>,
-    begin: number,
-    longest: boolean,
-  ): { length: number; text: string } | undefined {
-    const units = this.#units;
-    let at = offset(units[0]!), found: { length: number; text: string } | undefined;
-    for (let i = begin; i < bytes.length; i++) {
-      const byte = bytes[i]!;
-      at ^= byte;
-      const unit = units[at];
-      if (unit === undefined || (unit & 0x800000ff) >>> 0 !== byte) break;
-      at ^= offset(unit);
-      if ((unit >>> 8 & 1) === 0) continue;
-      found = { length: i + 1 - begin, text: this.#textAt(units[at]! & 0x7fffffff) };
-      if (!longest) break;
+  keptEnd(units: Uint16Array, begin: number, limit: number, end: number): number {
+    const kinds = this.#kinds;
+    for (let i = begin; i < limit; i++) {
+      const unit = units[i]!, kind = kinds[unit]! || this.#learn(unit);
+      if (kind === STAYS) continue;
+      if (kind === ASK || (i + 1 < end && units[i + 1]! >= 128)) return i;
     }
-    return found;
+    return limit;
+  }
+
+  /**
+   * Finds the longest rule that `units[begin, end)` begins with; its text is {@linkcode replacement}.
+   *
+   * @returns How many units it replaces, 0 if there is none
+   */
+  match(units: Uint16Array, begin: number, end: number): number {
+    let place = 0, rule = -1, taken = 0;
+    for (let i = begin; i < end;) {
+      const size = isPair(units, i, end) ? 2 : 1, count = writeUtf8(units, i, i + size, BYTES);
+      for (let k = 0; k < count && place >= 0; k++) place = this.#child(place, BYTES[k]!);
+      if (place < 0) break;
+      i += size;
+      if (!this.#isRule(place)) continue;
+      rule = place;
+      taken = i - begin;
+    }
+    if (rule >= 0) this.replacement = this.#unitsOf(rule);
+    return taken;
   }
 
   /**
@@ -91,11 +111,49 @@ export class Charsmap {
 
   #normalizeGrapheme(grapheme: string): string {
     const encoder = new TextEncoder(), bytes = encoder.encode(grapheme);
-    const whole = bytes.length < 6 ? this.find(bytes, 0, false) : undefined;
-    if (whole !== undefined) return whole.text;
+    const whole = bytes.length < 6 ? this.#find(bytes) : undefined;
+    if (whole !== undefined) return whole;
     let out = "";
-    for (const c of grapheme) out += this.find(encoder.encode(c), 0, false)?.text ?? c;
+    for (const c of grapheme) out += this.#find(encoder.encode(c)) ?? c;
     return out;
+  }
+
+  /** The replacement of the shortest prefix of `bytes` that has one. */
+  #find(bytes: ArrayLike<number>): string | undefined {
+    let place = 0;
+    for (let i = 0; i < bytes.length; i++) {
+      place = this.#child(place, bytes[i]!);
+      if (place < 0) return undefined;
+      if (this.#isRule(place)) return this.#textOf(place);
+    }
+    return undefined;
+  }
+
+  /** The place in the trie that a byte leads to from another, -1 if it leads nowhere. */
+  #child(place: number, byte: number): number {
+    const child = place ^ offset(this.#units[place]!) ^ byte, unit = this.#units[child];
+    return unit === undefined || (unit & 0x800000ff) >>> 0 !== byte ? -1 : child;
+  }
+
+  #isRule(place: number): boolean {
+    return (this.#units[place]! >>> 8 & 1) !== 0;
+  }
+
+  #learn(unit: number): number {
+    return this.#kinds[unit] = this.#kindOf(unit);
+  }
+
+  #kindOf(unit: number): number {
+    if ((unit & 0xf800) === 0xd800) return ASK; // half of a pair
+    const count = writeUtf8(Uint16Array.of(unit), 0, 1, BYTES);
+    let place = 0;
+    for (let k = 0; k < count; k++) {
+      place = this.#child(place, BYTES[k]!);
+      if (place < 0) return STAYS;
+    }
+    if (this.#isRule(place)) return ASK;
+    for (let c = 0; c < 128; c++) if (this.#child(place, c) >= 0) return ASK;
+    return STAYS_BEFORE_ASCII;
   }
 
   #isPlain(text: string): boolean {
@@ -106,7 +164,8 @@ export class Charsmap {
     return true;
   }
 
-  #textAt(begin: number): string {
+  #textOf(rule: number): string {
+    const begin = this.#units[rule ^ offset(this.#units[rule]!)]! & 0x7fffffff;
     let text = this.#texts.get(begin);
     if (text === undefined) {
       const end = this.#replacements.indexOf(0, begin);
@@ -116,8 +175,19 @@ export class Charsmap {
     }
     return text;
   }
+
+  #unitsOf(rule: number): Uint16Array {
+    let units = this.#unitsOfRule.get(rule);
+    if (units === undefined) {
+      const text = this.#textOf(rule);
+      units = Uint16Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
+      this.#unitsOfRule.set(rule, units);
+    }
+    return units;
+  }
 }
 
+const BYTES = new Uint8Array(4); // of one character
 const segmenter = new Intl.Segmenter("und", { granularity: "grapheme" });
 
 function offset(unit: number): number {

@@ -1,10 +1,13 @@
 import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
+import { Charsmap } from "../../src/tokenizer/charsmap.ts";
 import { IdBuffer } from "../../src/tokenizer/id_buffer.ts";
 import { loadTokenizer } from "../../src/tokenizer/mod.ts";
 import { parseModel } from "../../src/tokenizer/sentencepiece/model_file.ts";
+import { Normalizer } from "../../src/tokenizer/sentencepiece/normalize.ts";
 import { PieceDecoder } from "../../src/tokenizer/sentencepiece/piece_decoder.ts";
 import { SentencePiece } from "../../src/tokenizer/sentencepiece/sentence_piece.ts";
+import { textOfUnits } from "../../src/tokenizer/units.ts";
 import { type Case, copyOf, FIXTURES, folder, rows } from "./fixtures.ts";
 
 const MODELS = [
@@ -66,6 +69,38 @@ Deno.test("chatglm3 encodes the texts of roles as ids when its configuration say
   for (const { text, ids } of rows<Case>("chatglm3", "cases_encode_special_tokens")) {
     assertEquals([...tokenizer.encode(text)], ids, JSON.stringify(text));
   }
+});
+
+/** A compiled map of one rule, from an ASCII character to a text. */
+function charsmapOf(from: string, to: string): Uint8Array {
+  const trie = new Uint32Array(256), byte = from.charCodeAt(0), child = byte ^ 1;
+  trie[0] = 1 << 10; // its children lie from 1 on (place = byte ^ 1)
+  trie[child] = byte | 1 << 8 | (child ^ 255) << 10; // a rule, whose text is named at 255
+  const text = new TextEncoder().encode(to);
+  const blob = new Uint8Array(4 + trie.byteLength + text.length + 1);
+  new DataView(blob.buffer).setUint32(0, trie.byteLength, true);
+  blob.set(new Uint8Array(trie.buffer), 4);
+  blob.set(text, 4 + trie.byteLength);
+  return blob;
+}
+
+Deno.test("a rule of a SentencePiece model may write any text", () => {
+  const normalized = (to: string, text: string, removeExtraWhitespaces: boolean) => {
+    const charsmap = new Charsmap(charsmapOf("x", to));
+    const settings = { charsmap, removeExtraWhitespaces, protectedTexts: undefined };
+    const normalizer = new Normalizer(settings), count = normalizer.normalize(text, true);
+    return textOfUnits(normalizer.units, 0, count).replaceAll("\u2581", "_");
+  };
+  assertEquals(normalized("\u{2f800}b", "axc", true), "_a\u{2f800}bc");
+  assertEquals(
+    normalized("\u{2f800}", "xe\u0301\u{1f600}\ud800x", false),
+    "_\u{2f800}e\u0301\u{1f600}\ufffd\u{2f800}",
+  );
+  assertEquals(normalized("", "xx", true), "");
+  assertEquals(normalized("", "xx", false), "_");
+  assertEquals(normalized(" ", " x a x  b x", true), "_a_b");
+  assertEquals(normalized("  ", "x ax b", true), "_a__b");
+  assertEquals(normalized("  ", " ax b ", false), "__a___b_");
 });
 
 Deno.test("tokens that are added to a SentencePiece model are what the Python classes make of them", () => {

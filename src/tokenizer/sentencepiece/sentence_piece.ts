@@ -1,14 +1,14 @@
 /** The SentencePiece library: text to ids, without any special token looked for in the text. @module */
-import { CharBpe, type CharBpeParts } from "../char_bpe.ts";
+import { CharBpe, type CharBpeParts, type CharBpeReading } from "../char_bpe.ts";
 import { Charsmap } from "../charsmap.ts";
 import { CutTable, META_SPACE } from "../cut_table.ts";
 import type { IdBuffer } from "../id_buffer.ts";
 import { MergeTable } from "../merge_table.ts";
 import { escapeRegex } from "../regex.ts";
 import { Unigram } from "../unigram.ts";
-import { UnitBuffer } from "../units.ts";
+import { textOfUnits, UnitBuffer } from "../units.ts";
 import type { SentencePieceModel } from "./model_file.ts";
-import { normalize } from "./normalize.ts";
+import { Normalizer } from "./normalize.ts";
 
 /** Encodes with a SentencePiece model. */
 export class SentencePiece {
@@ -21,8 +21,9 @@ export class SentencePiece {
   readonly #bpe: CharBpe | undefined;
   readonly #unigram: Unigram | undefined;
   readonly #units = new UnitBuffer();
-  readonly #charsmap: Charsmap | undefined;
+  readonly #normalizer: Normalizer;
   readonly #userDefined: RegExp | undefined;
+  readonly #cutsSymbols: boolean;
   readonly #readsRawText: boolean;
 
   /** Builds an encoder with an empty cache. */
@@ -30,16 +31,19 @@ export class SentencePiece {
     this.model = model;
     this.idOf = new Map(model.pieces.map(({ text }, id) => [text, id]));
     this.unkId = model.pieces.findIndex(({ type }) => type === "unknown");
-    this.#charsmap = model.charsmap.length > 0 ? new Charsmap(model.charsmap) : undefined;
+    const charsmap = model.charsmap.length > 0 ? new Charsmap(model.charsmap) : undefined;
     const userDefined = model.pieces.filter(({ type }) => type === "user-defined")
       .map(({ text }) => text).sort((a, b) => b.length - a.length);
     if (userDefined.length > 0) {
       this.#userDefined = new RegExp(userDefined.map(escapeRegex).join("|"), "gu");
     }
+    this.#cutsSymbols = userDefined.length > 0 && model.type === "bpe";
+    const { removeExtraWhitespaces } = model, protectedTexts = this.#userDefined;
+    this.#normalizer = new Normalizer({ charsmap, removeExtraWhitespaces, protectedTexts });
     const idOfByte = model.byteFallback ? idsOfBytes(this.idOf) : undefined;
     if (model.type === "bpe") this.#bpe = new CharBpe(bpeParts(model, this.unkId, idOfByte));
     else this.#unigram = new Unigram(unigramParts(model, this.unkId, idOfByte));
-    this.#readsRawText = this.#bpe !== undefined && this.#charsmap === undefined &&
+    this.#readsRawText = this.#bpe !== undefined && charsmap === undefined &&
       !model.removeExtraWhitespaces && !userDefined.some((text) => /[ \u2581]/.test(text));
   }
 
@@ -56,31 +60,22 @@ export class SentencePiece {
     addDummyPrefix: boolean = this.model.addDummyPrefix,
   ): void {
     if (begin === end) return;
-    if (!this.#readsRawText) {
-      const { removeExtraWhitespaces } = this.model;
-      const normalized = normalize(text.slice(begin, end), {
-        charsmap: this.#charsmap,
-        removeExtraWhitespaces,
-        addDummyPrefix,
-        protectedTexts: this.#userDefined,
-      });
-      return this.#encodeSymbols(normalized, 0, normalized.length, out, false);
-    }
-    this.#encodeSymbols(text, begin, end, out, addDummyPrefix);
+    if (this.#readsRawText) return this.#encodeSymbols(text, begin, end, out, addDummyPrefix);
+    const normalizer = this.#normalizer;
+    const count = normalizer.normalize(text.slice(begin, end), addDummyPrefix);
+    if (!this.#cutsSymbols) return this.#encodeUnits(normalizer.units, count, out, PLAIN);
+    this.#encodeSymbols(textOfUnits(normalizer.units, 0, count), 0, count, out, false);
   }
 
   /**
-   * Cuts user-defined symbols out, which BPE never merges with anything. For unigram they are pieces of
-   * a high score: what stands around them may still be worth more.
+   * Cuts out user-defined symbols, if there are any, which BPE never merges with anything. For unigram
+   * they are pieces of a high score: what stands around them may still be worth more.
    */
   #encodeSymbols(text: string, begin: number, end: number, out: IdBuffer, prefix: boolean): void {
-    const regex = this.#userDefined;
-    if (regex === undefined || this.#unigram !== undefined) {
-      return this.#encodePart(text, begin, end, out, prefix);
-    }
+    if (!this.#cutsSymbols) return this.#encodePart(text, begin, end, out, prefix);
     const part = begin === 0 && end === text.length ? text : text.slice(begin, end);
     let at = 0;
-    for (const match of part.matchAll(regex)) {
+    for (const match of part.matchAll(this.#userDefined!)) {
       if (prefix && match.index === 0) this.#encodePart(META_SPACE, 0, 1, out, false);
       this.#encodePart(part, at, match.index, out, prefix && at === 0);
       out.push(this.idOf.get(match[0])!);
@@ -90,13 +85,18 @@ export class SentencePiece {
   }
 
   #encodePart(text: string, begin: number, end: number, out: IdBuffer, prefix: boolean): void {
-    const count = this.#units.load(text, begin, end), units = this.#units.data;
-    if (this.#unigram) return this.#unigram.encode(units, 0, count, out);
-    this.#bpe!.encode(units, 0, count, out, prefix ? PREFIXED : PLAIN);
+    const count = this.#units.load(text, begin, end);
+    this.#encodeUnits(this.#units.data, count, out, prefix ? PREFIXED : PLAIN);
+  }
+
+  #encodeUnits(units: Uint16Array, count: number, out: IdBuffer, reading: CharBpeReading): void {
+    if (this.#unigram) this.#unigram.encode(units, 0, count, out);
+    else this.#bpe!.encode(units, 0, count, out, reading);
   }
 }
 
-const PREFIXED = { spaceIsMeta: true, prefix: true }, PLAIN = { spaceIsMeta: true, prefix: false };
+const PREFIXED: CharBpeReading = { spaceIsMeta: true, prefix: true };
+const PLAIN: CharBpeReading = { spaceIsMeta: true, prefix: false };
 
 function idsOfBytes(idOf: ReadonlyMap<string, number>): Int32Array {
   return Int32Array.from({ length: 256 }, (_, b) => {
