@@ -16,12 +16,10 @@ export interface UnigramPiece {
   score: number;
 }
 
-/** Stands for the id of a character that no piece covers. */
-export const UNKNOWN = -1;
-
 /** Longest chunk that {@linkcode UnigramSearch.rate} takes, in UTF-16 units. */
 export const RATED_LENGTH = 255;
 
+const UNKNOWN = -1; // instead of an id: a character that no piece covers
 const UNKNOWN_PENALTY = 10;
 const SLACK = 64; // scores of user-defined pieces may be above zero
 
