@@ -24,7 +24,7 @@ import { tokenizeFile } from "./tokenize_file.ts";
 import { type SpecialIds, specialIds } from "./special_ids.ts";
 
 /** Raised with every change of prompts, tokenizers or file layout: older token files are unused. */
-const VERSION = 4;
+const VERSION = 5;
 
 /** What to prepare. */
 export interface PrepareOptions {

@@ -21,8 +21,6 @@ export class Charsmap {
   readonly #texts = new Map<number, string>();
   readonly #unitsOfRule = new Map<number, Uint16Array>();
   readonly #kinds = new Uint8Array(1 << 16);
-  readonly #graphemes = new Map<string, string>();
-  readonly #asciiStays: Uint8Array;
 
   /**
    * Reads a map.
@@ -44,10 +42,6 @@ export class Charsmap {
       (_, i) => view.getUint32(4 + 4 * i, true),
     );
     this.#replacements = blob.subarray(4 + trieBytes);
-    this.#asciiStays = Uint8Array.from(
-      { length: 128 },
-      (_, c) => this.#find([c]) === undefined ? 1 : 0,
-    );
   }
 
   /** Reads a map as tokenizer.json has it. @throws {RangeError} If it is broken */
@@ -90,36 +84,8 @@ export class Charsmap {
     return taken;
   }
 
-  /**
-   * Rewrites a text as the tokenizers library does: a grapheme of less than six bytes that begins with
-   * a known prefix is replaced as a whole, others character by character.
-   */
-  normalizeByGrapheme(text: string): string {
-    if (this.#isPlain(text)) return text;
-    let out = "";
-    for (const { segment } of segmenter.segment(text)) {
-      let normalized = this.#graphemes.get(segment);
-      if (normalized === undefined) {
-        normalized = this.#normalizeGrapheme(segment);
-        if (this.#graphemes.size === 1 << 16) this.#graphemes.clear();
-        this.#graphemes.set(segment, normalized);
-      }
-      out += normalized;
-    }
-    return out;
-  }
-
-  #normalizeGrapheme(grapheme: string): string {
-    const encoder = new TextEncoder(), bytes = encoder.encode(grapheme);
-    const whole = bytes.length < 6 ? this.#find(bytes) : undefined;
-    if (whole !== undefined) return whole;
-    let out = "";
-    for (const c of grapheme) out += this.#find(encoder.encode(c)) ?? c;
-    return out;
-  }
-
-  /** The replacement of the shortest prefix of `bytes` that has one. */
-  #find(bytes: ArrayLike<number>): string | undefined {
+  /** The text of the shortest rule that `bytes` begin with; undefined if there is none. */
+  shortest(bytes: ArrayLike<number>): string | undefined {
     let place = 0;
     for (let i = 0; i < bytes.length; i++) {
       place = this.#child(place, bytes[i]!);
@@ -156,14 +122,6 @@ export class Charsmap {
     return STAYS_BEFORE_ASCII;
   }
 
-  #isPlain(text: string): boolean {
-    for (let i = 0; i < text.length; i++) {
-      const c = text.charCodeAt(i);
-      if (c > 127 || this.#asciiStays[c] === 0) return false;
-    }
-    return true;
-  }
-
   #textOf(rule: number): string {
     const begin = this.#units[rule ^ offset(this.#units[rule]!)]! & 0x7fffffff;
     let text = this.#texts.get(begin);
@@ -188,8 +146,6 @@ export class Charsmap {
 }
 
 const BYTES = new Uint8Array(4); // of one character
-const segmenter = new Intl.Segmenter("und", { granularity: "grapheme" });
-
 function offset(unit: number): number {
   return (unit >>> 10) << ((unit & 1 << 9) >>> 6);
 }

@@ -169,8 +169,12 @@ export class HfTokenizer implements Tokenizer {
     const preTokenizer = this.#preTokenizer, model = this.#model, out = this.#out;
     if (this.#meta !== undefined) return this.#encodeMeta(units, begin, end, lead > 0, this.#meta);
     if (preTokenizer === undefined) return model.encode(units, begin, end, out);
-    if (preTokenizer.splitters) {
-      return this.#encodePieces(units, begin, end, preTokenizer.splitters);
+    const { respell, splitters } = preTokenizer;
+    if (splitters && !respell) return this.#encodePieces(units, begin, end, splitters);
+    if (splitters && respell) {
+      const { text } = respell({ text: textOfUnits(units, begin, end), lead });
+      const count = this.#piece.load(text, 0, text.length);
+      return this.#encodePieces(this.#piece.data, 0, count, splitters);
     }
     for (const { text } of preTokenizer.pieces({ text: textOfUnits(units, begin, end), lead })) {
       const count = this.#piece.load(text, 0, text.length);

@@ -1,6 +1,7 @@
 /** Normalizers of tokenizer.json: text to text, before it is cut into pieces. @module */
 import { Charsmap } from "../charsmap.ts";
 import type { Component } from "./component.ts";
+import { GraphemeNormalizer } from "./grapheme_normalizer.ts";
 import { hasEmptyMatch, readPattern, replaceMatches } from "./pattern.ts";
 import { normalizeAsOf9, stripMarks } from "./unicode_9.ts";
 
@@ -39,8 +40,10 @@ export function makeNormalizer(component: Component, use: NormalizerUse = {}): N
       const left = component.flag("strip_left");
       const right = component.flag("strip_right") && use.part !== "head";
       return (text) => {
-        if (left) text = text.replace(/^\p{White_Space}+/u, "");
-        return right ? text.replace(/\p{White_Space}+$/u, "") : text;
+        let begin = 0, end = text.length;
+        while (left && begin < end && WHITE_SPACE.test(text[begin]!)) begin++;
+        while (right && begin < end && WHITE_SPACE.test(text[end - 1]!)) end--;
+        return text.slice(begin, end);
       };
     }
     case "StripAccents":
@@ -63,11 +66,14 @@ export function makeNormalizer(component: Component, use: NormalizerUse = {}): N
     }
     case "Precompiled": {
       const charsmap = Charsmap.fromBase64(component.text("precompiled_charsmap"));
-      return (text) => charsmap.normalizeByGrapheme(text);
+      const normalizer = new GraphemeNormalizer(charsmap);
+      return (text) => normalizer.normalize(text);
     }
   }
   throw component.unsupported();
 }
+
+const WHITE_SPACE = /\p{White_Space}/u;
 
 /** The letters of Unicode 17 too, which the tokenizers library knows and V8 does not. */
 function lowercase(c: string): string {

@@ -20,8 +20,10 @@ export interface Piece {
 export interface PreTokenizer {
   /** The pieces of one, in order; a pre-tokenizer may change the text. */
   pieces(whole: Piece): Piece[];
-  /** If it only cuts: the first of these cuts the text, the next one each piece of it, and so on. */
+  /** If all it does is cut, once the text is respelled: the first of these cuts it, the next one each piece. */
   splitters?: readonly Splitter[];
+  /** Respells the text; undefined if it is only cut. */
+  respell?: (whole: Piece) => Piece;
   /** If all it does is write spaces as U+2581 and put one in front, and it makes one piece. */
   metaPrefix?: MetaPrefix;
 }
@@ -77,7 +79,7 @@ function chain(all: PreTokenizer[]): PreTokenizer | undefined {
   const splitters = all.flatMap((step) => step.splitters ?? []);
   return {
     pieces: (whole) => all.reduce((pieces, step) => pieces.flatMap(step.pieces), [whole]),
-    ...(all.every((step) => step.splitters !== undefined) ? { splitters } : {}),
+    ...(all.every((step) => step.splitters && !step.respell) ? { splitters } : {}),
   };
 }
 
@@ -148,14 +150,15 @@ function metaspace(component: Component): PreTokenizer {
   }
   const cut = component.flag("split", true);
   const words = cutting(new Splitter(makeMatcher(meta, literalRegex(meta)), "MergedWithNext"));
-  const pieces = ({ text, lead }: Piece) => {
+  const respell = ({ text, lead }: Piece): Piece => {
     const spelled = text.replaceAll(" ", meta);
     const prefix = !spelled.startsWith(meta) &&
       (scheme === "always" || (scheme === "first" && lead > 0));
-    const whole = prefix
+    return prefix
       ? { text: meta + spelled, lead: lead > 0 ? lead + meta.length : 0 }
       : { text: spelled, lead };
-    return cut ? words.pieces(whole) : [whole];
   };
-  return cut || meta !== META_SPACE ? { pieces } : { pieces, metaPrefix: scheme };
+  if (cut) return { ...words, respell, pieces: (whole) => words.pieces(respell(whole)) };
+  const pieces = (whole: Piece) => [respell(whole)];
+  return meta === META_SPACE ? { pieces, metaPrefix: scheme } : { pieces };
 }
