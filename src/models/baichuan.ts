@@ -56,7 +56,7 @@ export function baichuan(config: ModelConfig): ModelDescription {
   const eps = readPositive(config, "rms_norm_eps", 1e-6);
   const std = readPositive(config, "initializer_range", 0.02);
   const paddingId = readPaddingId(config, V);
-  readChoice(config, "hidden_act", ["silu"], "silu");
+  readChoice(config, "hidden_act", ["silu", "swish"], "silu"); // two names of one function
   requireFalse(config, "tie_word_embeddings");
   const topWeight = readNotNegative(config, "z_loss_weight", 0);
 

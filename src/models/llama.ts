@@ -73,7 +73,7 @@ export function llamaLike(
   const std = readPositive(config, "initializer_range", 0.02);
   const tied = readBoolean(config, "tie_word_embeddings", false);
   const paddingId = readPaddingId(config, V);
-  readChoice(config, "hidden_act", ["silu"], "silu");
+  readChoice(config, "hidden_act", ["silu", "swish"], "silu"); // two names of one function
   if (!choosesBiases) {
     for (const key of ["attention_bias", "mlp_bias"]) {
       requireFalse(config, key);

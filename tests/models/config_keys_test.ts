@@ -44,3 +44,12 @@ Deno.test("qwen2 without num_key_value_heads has 32 of them, as transformers doe
   const wide = { ...config, num_attention_heads: 64, hidden_size: 128 };
   assertEquals(describeModel(wide).kvHeads, 32);
 });
+
+Deno.test("hidden_act swish is silu by another name", () => {
+  for (const model of ["llama_gqa/hf", "baichuan2/hf"]) {
+    assertEquals(
+      describeModel({ ...readConfig(model), hidden_act: "swish" }).family,
+      model.split(/[_2/]/)[0],
+    );
+  }
+});
