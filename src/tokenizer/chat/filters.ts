@@ -2,7 +2,7 @@
 import { REQUIRED, type Signature } from "./arguments.ts";
 import { fixed } from "./percent_format.ts";
 import { TOJSON, toJson } from "./python_json.ts";
-import { capitalize, SPACE, strip } from "./python_text.ts";
+import { capitalize, SPACE, strip } from "../python_text.ts";
 import {
   entriesOf,
   equals,

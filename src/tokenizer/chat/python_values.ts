@@ -2,7 +2,7 @@
 import { Environment } from "@huggingface/jinja";
 import { keysOf, WholeFloat } from "../../formats/json_exact.ts";
 import { pythonFloat } from "../../formats/python_float.ts";
-import { quote } from "./python_text.ts";
+import { quote } from "../python_text.ts";
 
 /** A value of the template engine, by what is asked of it here. */
 export interface Value {

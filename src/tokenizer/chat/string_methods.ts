@@ -1,6 +1,6 @@
 /** Methods of `str`. Positions are counted in characters, as Python counts them. @module */
 import { asInteger, asText, type Plain, REQUIRED, type Signature } from "./arguments.ts";
-import { capitalize, SPACE, strip, title } from "./python_text.ts";
+import { capitalize, SPACE, strip, title } from "../python_text.ts";
 
 /** A method: what it takes, and what it gives for a text; an array is a list. */
 export type TextMethod = [signature: Signature, run: (text: string, ...args: Plain[]) => Plain];

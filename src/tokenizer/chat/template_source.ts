@@ -8,7 +8,7 @@
  */
 import { tokenize } from "@huggingface/jinja";
 import { inOrder, type Token } from "./operator_order.ts";
-import { SPACE, unescapeText } from "./python_text.ts";
+import { SPACE, unescapeText } from "../python_text.ts";
 import { testsAsFilters } from "./test_tokens.ts";
 
 /** The filter that `{% generation %}` becomes: like it, a filter block is a scope of its own. */

@@ -5,7 +5,7 @@
  * @see huggingface/transformers 4, tokenization_utils.py and models/llama/tokenization_llama.py
  * @module
  */
-import { strip } from "../chat/python_text.ts";
+import { strip } from "../python_text.ts";
 import { META_SPACE } from "../cut_table.ts";
 import { IdBuffer } from "../id_buffer.ts";
 import { escapeRegex } from "../regex.ts";
