@@ -26,32 +26,33 @@ export class Trie {
    * @param texts By id; undefined or empty ones are not in it. Of two equal ones the later one counts
    */
   constructor(texts: readonly (string | undefined)[]) {
-    const sorted: { text: string; id: number }[] = [];
-    texts.forEach((text, id) => text && sorted.push({ text, id }));
-    sorted.sort((a, b) => a.text < b.text ? -1 : a.text > b.text ? 1 : a.id - b.id);
-    this.longest = sorted.reduce((longest, { text }) => Math.max(longest, text.length), 0);
-    const { codes, count } = codesOf(sorted.map(({ text }) => text));
+    const ids = new Map<string, number>();
+    texts.forEach((text, id) => text && ids.set(text, id));
+    const sorted = [...ids.keys()].sort();
+    this.longest = sorted.reduce((longest, text) => Math.max(longest, text.length), 0);
+    const { codes, count } = codesOf(sorted);
     this.#codes = codes;
     this.#codeCount = count;
     // level by level, nodes and the texts that go through them: sorted[from, to)
-    let level = [{ node: 0, from: 0, to: sorted.length }];
+    let level = [0, 0, sorted.length];
     for (let depth = 0; level.length > 0; depth++) {
-      const next: typeof level = [];
-      for (const { node, from, to } of level) {
-        let k = from;
-        for (; k < to && sorted[k]!.text.length === depth; k++) {
-          this.#cells[node * CELL + ID] = sorted[k]!.id;
+      const next: number[] = [], children: number[] = [];
+      for (let n = 0; n < level.length; n += 3) {
+        const node = level[n]!, to = level[n + 2]!, first = next.length;
+        let k = level[n + 1]!;
+        if (k < to && sorted[k]!.length === depth) {
+          this.#cells[node * CELL + ID] = ids.get(sorted[k++]!)!;
         }
-        const first = next.length, codes: number[] = [];
+        children.length = 0;
         while (k < to) {
-          const unit = sorted[k]!.text.charCodeAt(depth), begin = k;
-          while (k < to && sorted[k]!.text.charCodeAt(depth) === unit) k++;
-          codes.push(this.#codes[unit]!);
-          next.push({ node: 0, from: begin, to: k });
+          const unit = sorted[k]!.charCodeAt(depth), from = k;
+          while (k < to && sorted[k]!.charCodeAt(depth) === unit) k++;
+          children.push(codes[unit]!);
+          next.push(0, from, k);
         }
-        if (codes.length === 0) continue;
-        const base = this.#place(node, codes);
-        codes.forEach((code, i) => next[first + i]!.node = base + code);
+        if (children.length === 0) continue;
+        const base = this.#place(node, children);
+        for (let i = 0; i < children.length; i++) next[first + 3 * i] = base + children[i]!;
       }
       level = next;
     }
@@ -78,13 +79,18 @@ export class Trie {
     let base = Math.max(start - smallest, 1), tries = 0;
     for (;; base++, tries++) {
       this.#reserve(base + this.#codeCount); // so that no child is looked for beyond the end
-      if (codes.every((code) => this.#isFree(base + code))) break;
+      if (this.#isRoom(base, codes)) break;
     }
     if (!fillsHole && tries > TRIES) this.#firstRoom = base + smallest;
     this.#cells[node * CELL + BASE] = base;
     for (const code of codes) this.#cells[(base + code) * CELL + PARENT] = node;
     while (!this.#isFree(this.#firstFree)) this.#firstFree++;
     return base;
+  }
+
+  #isRoom(base: number, codes: readonly number[]): boolean {
+    for (const code of codes) if (!this.#isFree(base + code)) return false;
+    return true;
   }
 
   #isFree(cell: number): boolean {
