@@ -21,6 +21,7 @@ export const RATED_LENGTH = 255;
 
 const UNKNOWN = -1; // instead of an id: a character that no piece covers
 const UNKNOWN_PENALTY = 10;
+const MOST_SCORE = 1e30; // sums of larger ones may be infinite
 const SLACK = 64; // scores of user-defined pieces may be above zero
 
 /**
@@ -44,8 +45,18 @@ export class UnigramSearch {
    *
    * @param lowestScore Of what can be found in text
    * @param single Adds scores in single precision, as the SentencePiece library does
+   * @throws {RangeError} If a score is no number, or so large that sums are none
    */
   constructor(pieces: readonly UnigramPiece[], lowestScore: number, single: boolean) {
+    for (const { piece, score } of pieces) {
+      if (piece === undefined || Math.abs(score) <= MOST_SCORE) continue;
+      throw new RangeError(
+        `the piece ${
+          JSON.stringify(piece)
+        } must have a score from -${MOST_SCORE} to ${MOST_SCORE}: ` +
+          `it has ${score}`,
+      );
+    }
     const round = single ? Math.fround : (x: number) => x;
     this.#single = single;
     this.#scores = Float64Array.from(pieces, ({ score }) => round(score));

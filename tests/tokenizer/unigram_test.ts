@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { IdBuffer } from "../../src/tokenizer/id_buffer.ts";
 import { Trie } from "../../src/tokenizer/trie.ts";
 import { Unigram, type UnigramParts } from "../../src/tokenizer/unigram.ts";
@@ -61,6 +61,17 @@ Deno.test("Unigram finds in chunks what the search over the whole text finds, ro
         assertEquals([...out.take()], search(model, text), `${m}: ${JSON.stringify(text)}`);
       }
     }
+  }
+});
+
+Deno.test("Unigram refuses scores that cannot be added up", () => {
+  for (const score of [NaN, -Infinity, 1e300]) {
+    const pieces = [{ piece: undefined, score }, { piece: "a", score: -1 }, { piece: "b", score }];
+    assertThrows(
+      () => new Unigram({ pieces, unkId: 0, idOfByte: undefined }),
+      RangeError,
+      `the piece "b" must have a score from -1e+30 to 1e+30: it has ${score}`,
+    );
   }
 });
 
