@@ -146,6 +146,7 @@ export class Charsmap {
 }
 
 const BYTES = new Uint8Array(4); // of one character
+
 function offset(unit: number): number {
   return (unit >>> 10) << ((unit & 1 << 9) >>> 6);
 }

@@ -22,7 +22,6 @@ export const RATED_LENGTH = 255;
 const UNKNOWN = -1; // instead of an id: a character that no piece covers
 const UNKNOWN_PENALTY = 10;
 const MOST_SCORE = 1e30; // sums of larger ones may be infinite
-const SLACK = 64; // scores of user-defined pieces may be above zero
 
 /**
  * Finds the way of highest total score. A way is written as pairs of an id and the length of its piece
@@ -32,6 +31,7 @@ export class UnigramSearch {
   readonly #trie: Trie;
   readonly #scores: Float64Array;
   readonly #unknownScore: number;
+  readonly #largest: number; // how far a score is from zero at most
   readonly #single: boolean;
   // of the ways to each place of the chunk: the best score, where its last piece begins, which it is
   #best = new Float64Array(256);
@@ -50,17 +50,17 @@ export class UnigramSearch {
   constructor(pieces: readonly UnigramPiece[], lowestScore: number, single: boolean) {
     for (const { piece, score } of pieces) {
       if (piece === undefined || Math.abs(score) <= MOST_SCORE) continue;
-      throw new RangeError(
-        `the piece ${
-          JSON.stringify(piece)
-        } must have a score from -${MOST_SCORE} to ${MOST_SCORE}: ` +
-          `it has ${score}`,
-      );
+      const range = `from -${MOST_SCORE} to ${MOST_SCORE}`, name = JSON.stringify(piece);
+      throw new RangeError(`the piece ${name} must have a score ${range}: it has ${score}`);
     }
     const round = single ? Math.fround : (x: number) => x;
     this.#single = single;
     this.#scores = Float64Array.from(pieces, ({ score }) => round(score));
     this.#unknownScore = round(round(lowestScore) - UNKNOWN_PENALTY);
+    this.#largest = pieces.reduce(
+      (most, { piece, score }) => piece === undefined ? most : Math.max(most, Math.abs(score)),
+      Math.abs(this.#unknownScore),
+    );
     this.#trie = new Trie(pieces.map(({ piece }) => piece));
     this.#steps = new Int32Array(2 * this.#trie.longest + 2);
   }
@@ -89,7 +89,8 @@ export class UnigramSearch {
    * Writes the way through `units[begin, end)` that is the best whatever comes before, as long as its
    * score is not so large that rounding decides.
    *
-   * The sum of n scores is rounded n times, by at most half a unit in the last place of the largest sum.
+   * A sum of n scores is rounded n times, by at most half a unit in the last place of what comes before
+   * and n times the largest score.
    *
    * @returns How far from zero the score of what comes before may be; none is near enough if negative
    */
@@ -112,7 +113,7 @@ export class UnigramSearch {
     }
     this.#write(size, way);
     const gap = best[size]! - second[size]!, precision = this.#single ? 2 ** -23 : 2 ** -52;
-    return gap / (2 * size * precision) - Math.abs(best[size]!) - SLACK;
+    return gap / (2 * size * precision) - size * this.#largest;
   }
 
   #reset(size: number, total: number): void {

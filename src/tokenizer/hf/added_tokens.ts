@@ -1,5 +1,5 @@
 /** Added tokens of tokenizer.json: found in the text before anything else is done to it. @module */
-import { MergeTable } from "../merge_table.ts";
+import { Trie } from "../trie.ts";
 import { isPair, textOfUnits } from "../units.ts";
 
 /** A token next to those of the model. */
@@ -26,27 +26,22 @@ export type PartSink = (begin: number, end: number, id: number) => void;
 const FEW = 4; // characters that are searched one by one
 
 /**
- * Finds tokens in texts: the leftmost first, of several there the longest. The tokens are a tree by
- * their UTF-16 units, which is searched from every unit that begins a token.
+ * Finds tokens in texts: the leftmost first, of several there the longest. They are searched from every
+ * unit that begins a token.
  */
 export class TokenFinder {
   readonly #begins = new Uint8Array(1 << 16); // 1 for the first units of tokens
   readonly #firsts: readonly string[]; // the same as characters
-  readonly #tree: MergeTable; // (node, unit) to the next node; 0 is the root
-  readonly #tokenOfNode: (AddedToken | undefined)[] = [undefined];
+  readonly #trie: Trie; // from texts to places among the tokens
+  readonly #tokens: readonly AddedToken[];
   #found: AddedToken | undefined;
   #foundEnd = 0;
 
   /** Makes a finder of at least one token, each by the text that is searched. */
   constructor(tokens: ReadonlyMap<string, AddedToken>) {
-    const units = [...tokens.keys()].reduce((sum, text) => sum + text.length, 0);
-    this.#tree = new MergeTable(units);
-    for (const [text, token] of tokens) {
-      this.#begins[text.charCodeAt(0)] = 1;
-      let node = 0;
-      for (let i = 0; i < text.length; i++) node = this.#grow(node, text.charCodeAt(i));
-      this.#tokenOfNode[node] = token;
-    }
+    this.#trie = new Trie([...tokens.keys()]);
+    this.#tokens = [...tokens.values()];
+    for (const text of tokens.keys()) this.#begins[text.charCodeAt(0)] = 1;
     this.#firsts = [...new Set([...tokens.keys()].map((text) => text[0]!))];
   }
 
@@ -81,28 +76,17 @@ export class TokenFinder {
 
   /** Finds the longest token at `begin`. */
   #find(units: Uint16Array, begin: number, end: number): boolean {
-    const tree = this.#tree;
+    const trie = this.#trie;
     this.#found = undefined;
     for (let node = 0, i = begin; i < end;) {
-      const place = tree.find(node, units[i]!);
-      if (place < 0) break;
-      node = tree.merged(place);
-      i++;
-      const token = this.#tokenOfNode[node];
-      if (token === undefined) continue;
-      this.#found = token;
+      node = trie.child(node, units[i++]!);
+      if (node < 0) break;
+      const place = trie.id(node);
+      if (place < 0) continue;
+      this.#found = this.#tokens[place];
       this.#foundEnd = i;
     }
     return this.#found !== undefined;
-  }
-
-  /** The node after one more unit. */
-  #grow(node: number, unit: number): number {
-    const place = this.#tree.find(node, unit);
-    if (place >= 0) return this.#tree.merged(place);
-    const next = this.#tokenOfNode.push(undefined) - 1;
-    this.#tree.add(node, unit, 0, next);
-    return next;
   }
 }
 
